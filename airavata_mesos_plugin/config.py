@@ -1,0 +1,240 @@
+"""Settings: models with their defaults and help, and how they are read.
+
+Source of a value, strongest first: command line (``--config``, ``--home``), environment
+(``AIRAVATA_MESOS_CONFIG``, ``AIRAVATA_MESOS_HOME``), the file itself, the default written here.
+Without any file the provider runs on an embedded minicluster.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from airavata_mesos_plugin.errors import ConfigurationError, NotFound
+from airavata_mesos_plugin.jobs import Resources
+
+SYSTEM_CONFIG = Path("/etc/airavata-mesos/provider.yaml")
+IDENTIFIER = r"^[A-Za-z0-9_.\-]{1,255}$"
+"""Roles, environments and job names: Aurora 0.22, ``ConfigurationManager``."""
+
+QUEUE_NAME = r"^[A-Za-z0-9_]+$"
+"""Airavata's look-up of a job by name breaks on any other character in the partition column."""
+
+
+def _base_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")) or len(text.split("://", 1)[1]) == 0:
+        raise ValueError(f"{text!r} is not an http:// or https:// address")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterSettings(_Settings):
+    """One Mesos cluster with its scheduler."""
+
+    name: str = Field(pattern=IDENTIFIER, description="name of the cluster in tables and job keys")
+    kind: Literal["aurora"] = Field("aurora", description="the scheduler that runs on it")
+    schedulers: tuple[BaseUrl, ...] = Field(
+        min_length=1, description="base URLs of the Aurora schedulers; any of them may lead"
+    )
+    mesos_masters: tuple[BaseUrl, ...] = Field(
+        min_length=1, description="base URLs of the Mesos masters; any of them may lead"
+    )
+    framework_name: str = Field("Aurora", description="name under which the scheduler is registered at Mesos")
+    protocol: Literal["auto", "binary", "json"] = Field(
+        "auto", description="Thrift protocol; auto starts with binary and falls back to JSON"
+    )
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="time to open a connection")
+    call_timeout_seconds: float = Field(30.0, gt=0, description="time for one whole call")
+    poll_interval_seconds: float = Field(5.0, gt=0, description="pause between two monitoring rounds")
+    absence_seconds: float = Field(
+        300.0, ge=0, description="how long a job may be unknown to the scheduler until it counts as lost"
+    )
+    embedded: bool = Field(False, description="started and stopped by the daemon itself")
+
+
+class QueueSettings(_Settings):
+    """One partition, as gateway users see it, and what its jobs become on the cluster."""
+
+    name: str = Field(pattern=QUEUE_NAME, description="letters, digits and underscore only")
+    cluster: str
+    role: str = Field(pattern=IDENTIFIER, description="Aurora role; the Unix account that runs the task")
+    environment: str = Field("prod", pattern=IDENTIFIER, description="prod, devel, test or staging<n>")
+    tier: str = Field("preemptible", pattern=IDENTIFIER, description="Aurora tier")
+    priority: int = 0
+    max_task_failures: int = Field(1, ge=1, description="1: a failed job is not started again")
+    template: str = Field("serial", pattern=r"^[A-Za-z0-9_\-]+$", description="job template without ending")
+    constraints: Mapping[str, str] = Field(
+        default_factory=dict, description="agent attributes, in the form of Aurora's command line"
+    )
+    default_memory_mb_per_cpu: int = Field(1024, gt=0)
+    disk_mb: int = Field(4096, gt=0, description="sandbox space of a job")
+    default_wall_time_minutes: int = Field(60, gt=0)
+    max_wall_time_minutes: int = Field(7 * 24 * 60, gt=0)
+    max_cpus: int | None = Field(None, gt=0, description="most CPUs of one job; none: what the nodes have")
+    max_memory_mb: int | None = Field(None, gt=0, description="most memory of one job")
+    kill_grace_seconds: int = Field(30, ge=0, description="between TERM and KILL at the wall time limit")
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> QueueSettings:
+        if self.default_wall_time_minutes > self.max_wall_time_minutes:
+            raise ValueError("default_wall_time_minutes is above max_wall_time_minutes")
+        return self
+
+
+class StagingSettings(_Settings):
+    """How agents get the inputs: over HTTP from the daemon."""
+
+    listen: str = Field("127.0.0.1", description="address that the daemon's HTTP server listens on")
+    port: int = Field(0, ge=0, le=65535, description="0: any free port, kept over restarts")
+    advertise: BaseUrl | None = Field(None, description="base URL under which agents reach the daemon")
+    link_lifetime_seconds: int = Field(
+        30 * 86400, gt=0, description="how long a job may wait until its download address expires"
+    )
+
+
+class FetchSettings(_Settings):
+    """How outputs come back."""
+
+    jobs: int = Field(4, gt=0, description="jobs whose outputs are fetched at the same time")
+    connections: int = Field(8, gt=0, description="connections to one agent")
+    read_timeout_seconds: float = Field(60.0, gt=0, description="longest silence of an agent")
+    attempts: int = Field(5, gt=0, description="tries until a fetch counts as failed")
+    retry_seconds: float = Field(5.0, ge=0, description="pause before the second try; it doubles")
+
+
+class ProviderSettings(_Settings):
+    """Everything that the provider needs to know."""
+
+    name: str = Field("mesos", pattern=IDENTIFIER, description="name of this resource: SLURM_CLUSTER_NAME")
+    clusters: tuple[ClusterSettings, ...] = Field(min_length=1)
+    queues: tuple[QueueSettings, ...] = Field(min_length=1)
+    default_queue: str | None = Field(None, description="partition of jobs without -p; none: the first")
+    template_directories: tuple[Path, ...] = Field(
+        (), description="searched by name before the templates of the package"
+    )
+    max_script_bytes: int = Field(4 * 1024 * 1024, gt=0, description="as SLURM's max_script_size")
+    staging: StagingSettings = StagingSettings()
+    fetch: FetchSettings = FetchSettings()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> ProviderSettings:
+        for what, names in (
+            ("cluster", [cluster.name for cluster in self.clusters]),
+            ("queue", [queue.name for queue in self.queues]),
+        ):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"{what} {doubled[0]!r} is defined twice")
+        clusters = {cluster.name for cluster in self.clusters}
+        for queue in self.queues:
+            if queue.cluster not in clusters:
+                raise ValueError(f"queue {queue.name!r} names the unknown cluster {queue.cluster!r}")
+        if self.default_queue is not None and self.default_queue not in {q.name for q in self.queues}:
+            raise ValueError(f"default_queue {self.default_queue!r} is not a queue")
+        return self
+
+    def queue(self, name: str | None) -> QueueSettings:
+        """The queue of that name, or the default queue for None. Raises NotFound."""
+        if name is None:
+            name = self.default_queue or self.queues[0].name
+        for queue in self.queues:
+            if queue.name == name:
+                return queue
+        raise NotFound(f"invalid partition specified: {name}")
+
+    def cluster(self, name: str) -> ClusterSettings:
+        """The cluster of that name. Raises NotFound."""
+        for cluster in self.clusters:
+            if cluster.name == name:
+                return cluster
+        raise NotFound(f"no cluster is called {name!r}")
+
+
+def queue_ceiling(queue: QueueSettings) -> Resources:
+    """The queue's own limits; what has none is as large as can be."""
+    unlimited = 2**31
+    return Resources(
+        cpus=queue.max_cpus or unlimited,
+        memory_mb=queue.max_memory_mb or unlimited,
+        disk_mb=unlimited,
+        gpus=unlimited,
+    )
+
+
+EMBEDDED = {
+    "clusters": [
+        {
+            "name": "embedded",
+            # The daemon puts the addresses of the minicluster here once it listens.
+            "schedulers": ["http://127.0.0.1:1"],
+            "mesos_masters": ["http://127.0.0.1:1"],
+            "poll_interval_seconds": 0.5,
+            "absence_seconds": 30,
+            "embedded": True,
+        }
+    ],
+    "queues": [{"name": "default", "cluster": "embedded", "role": "airavata"}],
+}
+"""Settings without any file: a minicluster on this machine."""
+
+
+def home_directory(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the ledger, the sockets and the secrets live; nothing is created."""
+    text = given or environ.get("AIRAVATA_MESOS_HOME")
+    path = Path(text) if text else platformdirs.user_state_path("airavata-mesos")
+    return path.absolute()
+
+
+def load(
+    given: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    system_config: Path = SYSTEM_CONFIG,
+) -> tuple[ProviderSettings, Path | None]:
+    """The settings and the file that they came from (None: the embedded default).
+
+    Raises ConfigurationError that names the file and the wrong entry.
+    """
+    text = given or environ.get("AIRAVATA_MESOS_CONFIG")
+    if text:
+        path = Path(text).absolute()
+    elif system_config.exists():
+        path = system_config
+    else:
+        return ProviderSettings.model_validate(EMBEDDED), None
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the configuration {path}: {error.strerror}",
+            advice="name a readable file with --config or AIRAVATA_MESOS_CONFIG",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} must hold a mapping with the members clusters and queues")
+    try:
+        return ProviderSettings.model_validate(document), path
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error in one line: each wrong entry with its place and what is wrong with it."""
+    parts = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(step) for step in item["loc"])
+        text = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{place}: {text}" if place else text)
+    return "; ".join(parts)

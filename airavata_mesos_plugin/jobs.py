@@ -1,0 +1,166 @@
+"""What a job is: the request, its resources, its phases and the record that the ledger keeps. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class JobPhase(str, Enum):
+    """Where a job stands. Phases have an order; the last five are final."""
+
+    ACCEPTED = "accepted"  # in the ledger, nothing sent anywhere
+    SUBMITTING = "submitting"  # a create call is about to be, or has been, sent
+    QUEUED = "queued"  # the scheduler has it and it waits for a host
+    RUNNING = "running"
+    FETCHING = "fetching"  # the task is over, its outputs are on their way
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"  # ended by us at its wall time
+    CANCELLED = "cancelled"
+    LOST = "lost"  # the cluster lost it; nobody knows how far it came
+
+    @property
+    def rank(self) -> int:
+        """Position in the order; all final phases share the last place."""
+        return _RANKS.get(self, _FINAL_RANK)
+
+    @property
+    def final(self) -> bool:
+        """True when nothing can follow."""
+        return self not in _RANKS
+
+
+_RANKS = {
+    JobPhase.ACCEPTED: 0,
+    JobPhase.SUBMITTING: 1,
+    JobPhase.QUEUED: 2,
+    JobPhase.RUNNING: 3,
+    JobPhase.FETCHING: 4,
+}
+_FINAL_RANK = 5
+
+ACTIVE_PHASES = frozenset(_RANKS)
+FINAL_PHASES = frozenset(JobPhase) - ACTIVE_PHASES
+
+
+class Resources(BaseModel):
+    """What one node has to give a job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cpus: float
+    memory_mb: int
+    disk_mb: int
+    gpus: int = 0
+
+    def fits_in(self, other: Resources) -> bool:
+        """True when every amount is at most ``other``'s."""
+        return (
+            self.cpus <= other.cpus
+            and self.memory_mb <= other.memory_mb
+            and self.disk_mb <= other.disk_mb
+            and self.gpus <= other.gpus
+        )
+
+
+class JobRequest(BaseModel):
+    """What somebody asked for, complete: queue defaults are filled in, every limit has been checked.
+
+    ``working_directory`` is absolute. ``stdout`` and ``stderr`` are paths relative to it (or
+    ``/dev/null``) with patterns such as ``%j`` not yet replaced; ``stderr`` is None when both go
+    into one file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    user: str
+    uid: int
+    queue: str
+    working_directory: str
+    script: str
+    script_arguments: tuple[str, ...] = ()
+    nodes: int = 1
+    tasks: int = 1
+    tasks_given: bool = False  # SLURM sets SLURM_NTASKS only when the number was asked for
+    cpus_per_task: int | None = None
+    tasks_per_node: int | None = None
+    resources: Resources
+    memory_given: bool = False  # --mem was given, not --mem-per-cpu or the queue's default
+    wall_time_seconds: int
+    stdout: str = "slurm-%j.out"
+    stderr: str | None = None
+    account: str = ""
+    qos: str = ""
+    reservation: str = ""
+    mail_user: str = ""
+    mail_types: tuple[str, ...] = ()
+    comment: str = ""
+    submit_host: str = ""
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """Name of a job inside one cluster: Aurora's role/environment/name."""
+
+    role: str
+    environment: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.role}/{self.environment}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> JobKey:
+        """The key written as ``role/environment/name``; ValueError for anything else."""
+        parts = text.split("/")
+        if len(parts) != 3 or not all(parts):
+            raise ValueError(f"not a job key: {text!r}")
+        return cls(*parts)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One row of the ledger. Times are seconds since the epoch; None where it has not happened yet."""
+
+    id: int
+    request: JobRequest
+    phase: JobPhase
+    cluster: str
+    key: JobKey
+    attempt: int  # our own counter of create calls that were meant to start something new
+    run: int  # how often the scheduler itself started the job anew within the attempt, from 0
+    accepted_at: float
+    changed_at: float
+    queued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None  # end of the task, not of the fetch
+    seen_at: float | None = None  # last time that the scheduler told us about it
+    native_state: str = ""
+    task_id: str = ""
+    host: str = ""
+    agent_id: str = ""
+    outcome: JobPhase | None = None  # final phase that awaits the end of the fetch
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    pending_reason: str = ""
+    cancel_requested_at: float | None = None
+    cancel_requested_by: str = ""
+    cancel_sent_at: float | None = None  # the scheduler acknowledged a kill
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One recorded change of a job."""
+
+    job_id: int
+    sequence: int
+    time: float
+    phase: JobPhase
+    source: str  # who says so: "sbatch", "aurora", "fetch", "scancel", "daemon" ...
+    reason: str
+    native_state: str = ""

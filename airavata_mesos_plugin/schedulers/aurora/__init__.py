@@ -1,0 +1,1 @@
+"""Apache Aurora as a scheduler."""

@@ -1,0 +1,143 @@
+"""The contract of a scheduler: what the provider may ask, what a repeat of each call does.
+
+All calls take and give lists; an adapter splits them as its server needs. All calls may block on the
+network, but never longer than the deadline that the adapter was configured with. Errors that concern the
+whole call are raised (see `errors`); errors of one job are in that job's result.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, Resources
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One job to create: its key and the rendered configuration in the scheduler's own JSON form."""
+
+    key: JobKey
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """What became of one job of a submit or cancel call; ``error`` is None when it worked."""
+
+    key: JobKey
+    error: AiravataMesosError | None = None
+
+
+@dataclass(frozen=True)
+class TaskObservation:
+    """What the scheduler says about the newest task of a job.
+
+    ``phase`` comes from the tables of `states`. ``run`` counts the tasks that the scheduler started
+    for the job before this one. Times are seconds since the epoch.
+    """
+
+    key: JobKey
+    task_id: str
+    native_state: str
+    phase: JobPhase
+    run: int
+    changed_at: float
+    queued_at: float | None = None
+    started_at: float | None = None
+    host: str = ""
+    agent_id: str = ""
+    message: str = ""
+    kill_seen: bool = False  # the scheduler was asked, by anybody, to kill this task
+
+
+@dataclass(frozen=True)
+class SandboxAddress:
+    """Where the files of a task are: base URL of the agent, virtual path of the working directory there."""
+
+    agent_url: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One agent: what it has in all and what is taken now."""
+
+    name: str
+    total: Resources
+    used: Resources
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a diagnosis: what was looked at, whether it is well, what was found or what to do."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+class Scheduler(ABC):
+    """One cluster's scheduler. Implementations are safe to use from several threads."""
+
+    kind: str
+    """Name of the scheduler's template folder: ``aurora``."""
+
+    @abstractmethod
+    def validate(self, document: Mapping[str, object]) -> None:
+        """Check a rendered job configuration without any network access.
+
+        Raises InvalidRequest that names the wrong member. Repeatable.
+        """
+
+    @abstractmethod
+    def submit(self, submissions: Sequence[Submission]) -> list[CallResult]:
+        """Create jobs. One result per submission, in the same order.
+
+        NOT repeatable: a result whose error says ``outcome_unknown``, or a crash before the result was
+        stored, must be followed by `poll` of the key before another try. AlreadyExists means that an
+        active job has the key.
+        """
+
+    @abstractmethod
+    def poll(self, keys: Sequence[JobKey]) -> dict[JobKey, TaskObservation]:
+        """The newest task of each job, finished ones included. Repeatable.
+
+        A key that is missing in the answer is not known to the scheduler now: it was never created, its
+        history has been pruned, or it was killed before it started. That is no statement about its end.
+        Raises when the scheduler could not be asked.
+        """
+
+    @abstractmethod
+    def cancel(self, keys: Sequence[JobKey], message: str) -> list[CallResult]:
+        """Ask for the end of jobs. Repeatable; a job that is over or unknown is no error.
+
+        Returns when the scheduler has taken the request, not when the tasks have ended.
+        """
+
+    @abstractmethod
+    def pending_reasons(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """Why waiting jobs wait, in the scheduler's words. Repeatable. Keys without a reason are missing."""
+
+    @abstractmethod
+    def sandboxes(self, tasks: Sequence[TaskObservation]) -> dict[JobKey, SandboxAddress]:
+        """Where the files of these tasks are. Repeatable. Tasks that never had a host are missing.
+
+        Raises SandboxGone only through the later access: an address is no promise that files exist.
+        """
+
+    @abstractmethod
+    def capacity(self) -> list[Node]:
+        """The nodes of the cluster. Repeatable. An empty list means that none has registered."""
+
+    @abstractmethod
+    def check(self) -> list[Check]:
+        """Look at everything that the adapter needs, for a diagnosis. Repeatable. Raises nothing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up connections. Repeatable."""

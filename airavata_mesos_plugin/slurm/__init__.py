@@ -1,0 +1,1 @@
+"""The command line that Airavata types: sbatch, squeue, scancel, sacct, sinfo."""

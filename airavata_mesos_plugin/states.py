@@ -1,0 +1,103 @@
+"""Every state table: native states to job phases, and job phases to the words of Airavata and SLURM.
+
+Tables are complete by test, and no look-up has a default: a state that nobody thought of is an error
+that is seen, not a wrong word that is believed.
+
+Sources: Aurora 0.22 ``ScheduleStatus``; Airavata develop ``JobState`` and the letter table of its
+SLURM parser; SLURM 22.05 state names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airavata_mesos_plugin.jobs import JobPhase
+
+AURORA_PHASES: dict[str, JobPhase] = {
+    "INIT": JobPhase.QUEUED,
+    "THROTTLED": JobPhase.QUEUED,
+    "PENDING": JobPhase.QUEUED,
+    "ASSIGNED": JobPhase.QUEUED,
+    "STARTING": JobPhase.QUEUED,
+    "RUNNING": JobPhase.RUNNING,
+    "PREEMPTING": JobPhase.RUNNING,
+    "RESTARTING": JobPhase.RUNNING,
+    "DRAINING": JobPhase.RUNNING,
+    "KILLING": JobPhase.RUNNING,
+    "PARTITIONED": JobPhase.RUNNING,
+    "FINISHED": JobPhase.COMPLETED,
+    "FAILED": JobPhase.FAILED,
+    "KILLED": JobPhase.CANCELLED,
+    "LOST": JobPhase.LOST,
+}
+"""Aurora's task states. A final phase here is what the end looks like before `settle` has judged it."""
+
+
+@dataclass(frozen=True)
+class SlurmState:
+    """How SLURM's commands name a state."""
+
+    letters: str  # squeue's ST column
+    word: str  # squeue -t, sacct, scontrol
+
+
+SLURM_STATES: dict[JobPhase, SlurmState] = {
+    JobPhase.ACCEPTED: SlurmState("PD", "PENDING"),
+    JobPhase.SUBMITTING: SlurmState("PD", "PENDING"),
+    JobPhase.QUEUED: SlurmState("PD", "PENDING"),
+    JobPhase.RUNNING: SlurmState("R", "RUNNING"),
+    # Airavata takes CG for the end of the job, so a fetch under way still counts as running.
+    JobPhase.FETCHING: SlurmState("R", "RUNNING"),
+    JobPhase.COMPLETED: SlurmState("CD", "COMPLETED"),
+    JobPhase.FAILED: SlurmState("F", "FAILED"),
+    JobPhase.TIMEOUT: SlurmState("TO", "TIMEOUT"),
+    JobPhase.CANCELLED: SlurmState("CA", "CANCELLED"),
+    JobPhase.LOST: SlurmState("NF", "NODE_FAIL"),
+}
+
+AIRAVATA_STATES: dict[JobPhase, str] = {
+    JobPhase.ACCEPTED: "SUBMITTED",
+    JobPhase.SUBMITTING: "SUBMITTED",
+    JobPhase.QUEUED: "QUEUED",
+    JobPhase.RUNNING: "ACTIVE",
+    JobPhase.FETCHING: "ACTIVE",
+    JobPhase.COMPLETED: "COMPLETE",
+    JobPhase.FAILED: "FAILED",
+    JobPhase.TIMEOUT: "FAILED",
+    JobPhase.CANCELLED: "CANCELED",
+    JobPhase.LOST: "FAILED",
+}
+"""Airavata's ``JobState`` names, without SUSPENDED and UNKNOWN: Airavata accepts nothing after them."""
+
+
+def may_follow(run: int, phase: JobPhase, next_run: int, next_phase: JobPhase) -> bool:
+    """Whether a job at ``phase`` of its ``run`` may move to ``next_phase`` of ``next_run``.
+
+    Within a run phases only go forward. A later run, which the scheduler started because it lost the
+    earlier one, may begin again at QUEUED. Nothing follows a final phase.
+    """
+    if phase.final or next_run < run:
+        return False
+    if next_run > run:
+        return next_phase.rank >= JobPhase.QUEUED.rank
+    return next_phase.rank > phase.rank
+
+
+def settle(ending: JobPhase, *, exit_code: int | None, timed_out: bool, killed_by_us: bool) -> JobPhase:
+    """The final phase of a job whose task ended as ``ending`` says.
+
+    ``timed_out`` and ``exit_code`` come from the wrapper that ran the script; ``killed_by_us`` means that
+    a cancel was asked for and reached the task. As in SLURM 22.05, a cancelled or timed-out script that
+    manages to exit with 0 is still cancelled or timed out.
+    """
+    if not ending.final:
+        raise ValueError(f"{ending} is not an end")
+    if killed_by_us:
+        return JobPhase.CANCELLED
+    if timed_out:
+        return JobPhase.TIMEOUT
+    if ending is JobPhase.CANCELLED:  # killed, and nobody here asked for it
+        return JobPhase.FAILED
+    if ending is JobPhase.COMPLETED and exit_code not in (None, 0):
+        return JobPhase.FAILED
+    return ending
