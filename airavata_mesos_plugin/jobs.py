@@ -81,6 +81,7 @@ class JobRequest(BaseModel):
     uid: int
     queue: str
     working_directory: str
+    working_directory_aliases: tuple[str, ...] = ()  # other spellings of it, for scripts that name it
     script: str
     script_arguments: tuple[str, ...] = ()
     nodes: int = 1
