@@ -71,10 +71,11 @@ class JobRequest(BaseModel):
 
     ``working_directory`` is absolute. ``stdout`` and ``stderr`` are paths relative to it (or
     ``/dev/null``) with patterns such as ``%j`` not yet replaced; ``stderr`` is None when both go
-    into one file.
+    into one file. The script's text travels beside the request (``Provider.submit(request, script)``)
+    and is kept apart in the ledger, so that listings stay small.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     user: str
@@ -82,7 +83,6 @@ class JobRequest(BaseModel):
     queue: str
     working_directory: str
     working_directory_aliases: tuple[str, ...] = ()  # other spellings of it, for scripts that name it
-    script: str
     script_arguments: tuple[str, ...] = ()
     nodes: int = 1
     tasks: int = 1
@@ -139,7 +139,6 @@ class JobRecord:
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None  # end of the task, not of the fetch
-    seen_at: float | None = None  # last time that the scheduler told us about it
     native_state: str = ""
     task_id: str = ""
     host: str = ""

@@ -20,8 +20,14 @@ all_structs = []
 
 
 class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
+    """
+    Calls for the administrators of a cluster.
+
+    """
     def setQuota(self, ownerRole, quota):
         """
+        Sets the quota of a role. It cannot be less than production tasks of the role use now.
+
         Parameters:
          - ownerRole
          - quota
@@ -31,6 +37,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def forceTaskState(self, taskId, status):
         """
+        Tries to move a task to a state. OK whether or not the state machine allowed it.
+
         Parameters:
          - taskId
          - status
@@ -39,13 +47,23 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
         pass
 
     def performBackup(self):
+        """
+        Writes a backup.
+
+        """
         pass
 
     def listBackups(self):
+        """
+        Names of the backups.
+
+        """
         pass
 
     def stageRecovery(self, backupId):
         """
+        Loads a backup for a recovery; one at a time.
+
         Parameters:
          - backupId
 
@@ -54,6 +72,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def queryRecovery(self, query):
         """
+        Tasks in the loaded backup.
+
         Parameters:
          - query
 
@@ -62,6 +82,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def deleteRecoveryTasks(self, query):
         """
+        Deletes tasks from the loaded backup.
+
         Parameters:
          - query
 
@@ -69,13 +91,23 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
         pass
 
     def commitRecovery(self):
+        """
+        Replaces the storage by the loaded backup and shuts the scheduler down.
+
+        """
         pass
 
     def unloadRecovery(self):
+        """
+        Drops the loaded backup.
+
+        """
         pass
 
     def startMaintenance(self, hosts):
         """
+        Marks hosts as SCHEDULED.
+
         Parameters:
          - hosts
 
@@ -84,6 +116,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def drainHosts(self, hosts):
         """
+        Moves the tasks away from hosts at once.
+
         Parameters:
          - hosts
 
@@ -92,6 +126,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def maintenanceStatus(self, hosts):
         """
+        Present modes of hosts.
+
         Parameters:
          - hosts
 
@@ -100,6 +136,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def endMaintenance(self, hosts):
         """
+        Marks hosts as NONE.
+
         Parameters:
          - hosts
 
@@ -108,6 +146,9 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
     def slaDrainHosts(self, hosts, defaultSlaPolicy, timeoutSecs):
         """
+        Moves tasks away as their SLA policies permit, and by force after timeoutSecs. defaultSlaPolicy
+        stands for tasks without one. Since 0.21.0.
+
         Parameters:
          - hosts
          - defaultSlaPolicy
@@ -117,10 +158,16 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
         pass
 
     def snapshot(self):
+        """
+        Writes a snapshot of the storage.
+
+        """
         pass
 
     def triggerExplicitTaskReconciliation(self, settings):
         """
+        Asks Mesos about the tasks that the scheduler believes to run. Since 0.16.0.
+
         Parameters:
          - settings
 
@@ -128,10 +175,17 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
         pass
 
     def triggerImplicitTaskReconciliation(self):
+        """
+        Asks Mesos for all tasks that it knows. Since 0.16.0.
+
+        """
         pass
 
     def pruneTasks(self, query):
         """
+        Deletes ended tasks that match; all of them if statuses is unset. A state that is not terminal
+        gives ERROR. Since 0.18.0.
+
         Parameters:
          - query
 
@@ -140,11 +194,17 @@ class Iface(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Iface):
 
 
 class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Iface):
+    """
+    Calls for the administrators of a cluster.
+
+    """
     def __init__(self, iprot, oprot=None):
         airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client.__init__(self, iprot, oprot)
 
     def setQuota(self, ownerRole, quota):
         """
+        Sets the quota of a role. It cannot be less than production tasks of the role use now.
+
         Parameters:
          - ownerRole
          - quota
@@ -179,6 +239,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def forceTaskState(self, taskId, status):
         """
+        Tries to move a task to a state. OK whether or not the state machine allowed it.
+
         Parameters:
          - taskId
          - status
@@ -212,6 +274,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "forceTaskState failed: unknown result")
 
     def performBackup(self):
+        """
+        Writes a backup.
+
+        """
         self.send_performBackup()
         return self.recv_performBackup()
 
@@ -238,6 +304,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "performBackup failed: unknown result")
 
     def listBackups(self):
+        """
+        Names of the backups.
+
+        """
         self.send_listBackups()
         return self.recv_listBackups()
 
@@ -265,6 +335,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def stageRecovery(self, backupId):
         """
+        Loads a backup for a recovery; one at a time.
+
         Parameters:
          - backupId
 
@@ -297,6 +369,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def queryRecovery(self, query):
         """
+        Tasks in the loaded backup.
+
         Parameters:
          - query
 
@@ -329,6 +403,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def deleteRecoveryTasks(self, query):
         """
+        Deletes tasks from the loaded backup.
+
         Parameters:
          - query
 
@@ -360,6 +436,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "deleteRecoveryTasks failed: unknown result")
 
     def commitRecovery(self):
+        """
+        Replaces the storage by the loaded backup and shuts the scheduler down.
+
+        """
         self.send_commitRecovery()
         return self.recv_commitRecovery()
 
@@ -386,6 +466,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "commitRecovery failed: unknown result")
 
     def unloadRecovery(self):
+        """
+        Drops the loaded backup.
+
+        """
         self.send_unloadRecovery()
         return self.recv_unloadRecovery()
 
@@ -413,6 +497,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def startMaintenance(self, hosts):
         """
+        Marks hosts as SCHEDULED.
+
         Parameters:
          - hosts
 
@@ -445,6 +531,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def drainHosts(self, hosts):
         """
+        Moves the tasks away from hosts at once.
+
         Parameters:
          - hosts
 
@@ -477,6 +565,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def maintenanceStatus(self, hosts):
         """
+        Present modes of hosts.
+
         Parameters:
          - hosts
 
@@ -509,6 +599,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def endMaintenance(self, hosts):
         """
+        Marks hosts as NONE.
+
         Parameters:
          - hosts
 
@@ -541,6 +633,9 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def slaDrainHosts(self, hosts, defaultSlaPolicy, timeoutSecs):
         """
+        Moves tasks away as their SLA policies permit, and by force after timeoutSecs. defaultSlaPolicy
+        stands for tasks without one. Since 0.21.0.
+
         Parameters:
          - hosts
          - defaultSlaPolicy
@@ -576,6 +671,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "slaDrainHosts failed: unknown result")
 
     def snapshot(self):
+        """
+        Writes a snapshot of the storage.
+
+        """
         self.send_snapshot()
         return self.recv_snapshot()
 
@@ -603,6 +702,8 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def triggerExplicitTaskReconciliation(self, settings):
         """
+        Asks Mesos about the tasks that the scheduler believes to run. Since 0.16.0.
+
         Parameters:
          - settings
 
@@ -634,6 +735,10 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
         raise TApplicationException(TApplicationException.MISSING_RESULT, "triggerExplicitTaskReconciliation failed: unknown result")
 
     def triggerImplicitTaskReconciliation(self):
+        """
+        Asks Mesos for all tasks that it knows. Since 0.16.0.
+
+        """
         self.send_triggerImplicitTaskReconciliation()
         return self.recv_triggerImplicitTaskReconciliation()
 
@@ -661,6 +766,9 @@ class Client(airavata_mesos_plugin.gen.aurora.AuroraSchedulerManager.Client, Ifa
 
     def pruneTasks(self, query):
         """
+        Deletes ended tasks that match; all of them if statuses is unset. A state that is not terminal
+        gives ERROR. Since 0.18.0.
+
         Parameters:
          - query
 

@@ -20,8 +20,19 @@ all_structs = []
 
 
 class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
+    """
+    Calls that change jobs. They need a login where the cluster has authentication on, and all but
+    startCronJob and the calls about updates answer JOB_UPDATING_ERROR while the job has an active
+    update. Unless a call says otherwise it has no result, and a lost answer leaves open whether it
+    took effect.
+
+    """
     def createJob(self, description):
         """
+        Makes a job: one PENDING task per instance. INVALID_REQUEST if a job of that key has active
+        tasks or a cron entry; one whose tasks have all ended is no obstacle. A repeat after a lost
+        answer can therefore run a short job twice: look for its tasks first.
+
         Parameters:
          - description
 
@@ -30,6 +41,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def scheduleCronJob(self, description):
         """
+        Makes or replaces a cron entry; starts nothing.
+
         Parameters:
          - description
 
@@ -38,6 +51,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def descheduleCronJob(self, job):
         """
+        Removes a cron entry; tasks that run go on. OK also if there is none.
+
         Parameters:
          - job
 
@@ -46,6 +61,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def startCronJob(self, job):
         """
+        Starts a run of a cron entry now, under its collision policy.
+
         Parameters:
          - job
 
@@ -54,6 +71,9 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def restartShards(self, job, shardIds):
         """
+        Kills the tasks of these instances and starts new ones. All ids must be active, and the set
+        not empty. Tasks that have no host yet stay as they are.
+
         Parameters:
          - job
          - shardIds
@@ -63,6 +83,11 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def killTasks(self, job, instances, message):
         """
+        Kills active tasks: of these instances, or all if unset or empty. Answers before they have
+        ended. Tasks without a host vanish at once and are in no later answer. OK also if there is
+        nothing to kill, so a repeat is safe. Arguments job and instances since 0.12.0, message since
+        0.18.0.
+
         Parameters:
          - job
          - instances
@@ -73,6 +98,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def addInstances(self, key, count):
         """
+        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0 in this form.
+
         Parameters:
          - key
          - count
@@ -82,6 +109,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def replaceCronTemplate(self, config):
         """
+        Like scheduleCronJob, for an entry that must exist.
+
         Parameters:
          - config
 
@@ -90,6 +119,10 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def startJobUpdate(self, request, message):
         """
+        Starts an update, of a new job too. Only for services. OK without a result if nothing would
+        change. After a lost answer it may be repeated: the scheduler then says that nothing changes,
+        or names the update in progress.
+
         Parameters:
          - request
          - message
@@ -99,6 +132,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def pauseJobUpdate(self, key, message):
         """
+        Halts an update in its present direction. OK also if it is halted already.
+
         Parameters:
          - key
          - message
@@ -108,6 +143,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def resumeJobUpdate(self, key, message):
         """
+        Goes on with a halted update.
+
         Parameters:
          - key
          - message
@@ -117,6 +154,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def abortJobUpdate(self, key, message):
         """
+        Ends an update and leaves the instances as they are.
+
         Parameters:
          - key
          - message
@@ -126,6 +165,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def rollbackJobUpdate(self, key, message):
         """
+        Turns an update that rolls forward back. Since 0.16.0.
+
         Parameters:
          - key
          - message
@@ -135,6 +176,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def pulseJobUpdate(self, key):
         """
+        Keeps an update going that has blockIfNoPulsesAfterMs.
+
         Parameters:
          - key
 
@@ -143,11 +186,22 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
 
 class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
+    """
+    Calls that change jobs. They need a login where the cluster has authentication on, and all but
+    startCronJob and the calls about updates answer JOB_UPDATING_ERROR while the job has an active
+    update. Unless a call says otherwise it has no result, and a lost answer leaves open whether it
+    took effect.
+
+    """
     def __init__(self, iprot, oprot=None):
         airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client.__init__(self, iprot, oprot)
 
     def createJob(self, description):
         """
+        Makes a job: one PENDING task per instance. INVALID_REQUEST if a job of that key has active
+        tasks or a cron entry; one whose tasks have all ended is no obstacle. A repeat after a lost
+        answer can therefore run a short job twice: look for its tasks first.
+
         Parameters:
          - description
 
@@ -180,6 +234,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def scheduleCronJob(self, description):
         """
+        Makes or replaces a cron entry; starts nothing.
+
         Parameters:
          - description
 
@@ -212,6 +268,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def descheduleCronJob(self, job):
         """
+        Removes a cron entry; tasks that run go on. OK also if there is none.
+
         Parameters:
          - job
 
@@ -244,6 +302,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def startCronJob(self, job):
         """
+        Starts a run of a cron entry now, under its collision policy.
+
         Parameters:
          - job
 
@@ -276,6 +336,9 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def restartShards(self, job, shardIds):
         """
+        Kills the tasks of these instances and starts new ones. All ids must be active, and the set
+        not empty. Tasks that have no host yet stay as they are.
+
         Parameters:
          - job
          - shardIds
@@ -310,6 +373,11 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def killTasks(self, job, instances, message):
         """
+        Kills active tasks: of these instances, or all if unset or empty. Answers before they have
+        ended. Tasks without a host vanish at once and are in no later answer. OK also if there is
+        nothing to kill, so a repeat is safe. Arguments job and instances since 0.12.0, message since
+        0.18.0.
+
         Parameters:
          - job
          - instances
@@ -346,6 +414,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def addInstances(self, key, count):
         """
+        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0 in this form.
+
         Parameters:
          - key
          - count
@@ -380,6 +450,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def replaceCronTemplate(self, config):
         """
+        Like scheduleCronJob, for an entry that must exist.
+
         Parameters:
          - config
 
@@ -412,6 +484,10 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def startJobUpdate(self, request, message):
         """
+        Starts an update, of a new job too. Only for services. OK without a result if nothing would
+        change. After a lost answer it may be repeated: the scheduler then says that nothing changes,
+        or names the update in progress.
+
         Parameters:
          - request
          - message
@@ -446,6 +522,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def pauseJobUpdate(self, key, message):
         """
+        Halts an update in its present direction. OK also if it is halted already.
+
         Parameters:
          - key
          - message
@@ -480,6 +558,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def resumeJobUpdate(self, key, message):
         """
+        Goes on with a halted update.
+
         Parameters:
          - key
          - message
@@ -514,6 +594,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def abortJobUpdate(self, key, message):
         """
+        Ends an update and leaves the instances as they are.
+
         Parameters:
          - key
          - message
@@ -548,6 +630,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def rollbackJobUpdate(self, key, message):
         """
+        Turns an update that rolls forward back. Since 0.16.0.
+
         Parameters:
          - key
          - message
@@ -582,6 +666,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def pulseJobUpdate(self, key):
         """
+        Keeps an update going that has blockIfNoPulsesAfterMs.
+
         Parameters:
          - key
 

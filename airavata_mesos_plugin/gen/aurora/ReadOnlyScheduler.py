@@ -19,11 +19,21 @@ all_structs = []
 
 
 class Iface(object):
+    """
+    Calls that change nothing. They need no login and may be repeated freely.
+
+    """
     def getRoleSummary(self):
+        """
+        Counts the jobs of each role that has tasks or cron entries.
+
+        """
         pass
 
     def getJobSummary(self, role):
         """
+        Overview of the jobs of a role, ended ones included as long as tasks are stored. Unset role: all.
+
         Parameters:
          - role
 
@@ -32,6 +42,8 @@ class Iface(object):
 
     def getTasksStatus(self, query):
         """
+        Tasks that match, with their whole configuration. No match is OK with an empty list.
+
         Parameters:
          - query
 
@@ -40,6 +52,9 @@ class Iface(object):
 
     def getTasksWithoutConfigs(self, query):
         """
+        The same, but with executorConfig.data unset: much smaller, so meant for polling. Fails with
+        ERROR if a matching task has no executorConfig.
+
         Parameters:
          - query
 
@@ -48,6 +63,8 @@ class Iface(object):
 
     def getPendingReason(self, query):
         """
+        Why matching PENDING tasks wait. The query must not set statuses or slaveHosts.
+
         Parameters:
          - query
 
@@ -56,6 +73,8 @@ class Iface(object):
 
     def getConfigSummary(self, job):
         """
+        The active tasks of a job, grouped by configuration.
+
         Parameters:
          - job
 
@@ -64,6 +83,9 @@ class Iface(object):
 
     def getJobs(self, ownerRole):
         """
+        Jobs with active tasks, and cron entries. Unset role: all. For a job without a cron entry,
+        instanceCount is the number of active tasks and the configuration is the latest in use.
+
         Parameters:
          - ownerRole
 
@@ -72,6 +94,8 @@ class Iface(object):
 
     def getQuota(self, ownerRole):
         """
+        Quota of a role and what its tasks use.
+
         Parameters:
          - ownerRole
 
@@ -80,6 +104,8 @@ class Iface(object):
 
     def populateJobConfig(self, description):
         """
+        Checks a job as createJob would, without quota and without making it.
+
         Parameters:
          - description
 
@@ -88,6 +114,8 @@ class Iface(object):
 
     def getJobUpdateSummaries(self, jobUpdateQuery):
         """
+        Updates that match, in short.
+
         Parameters:
          - jobUpdateQuery
 
@@ -96,6 +124,8 @@ class Iface(object):
 
     def getJobUpdateDetails(self, key, query):
         """
+        Updates with their history. The key is out of date: give a query, which goes first (since 0.16.0).
+
         Parameters:
          - key
          - query
@@ -105,6 +135,8 @@ class Iface(object):
 
     def getJobUpdateDiff(self, request):
         """
+        What an update would change. Not for cron jobs. Since 0.10.0.
+
         Parameters:
          - request
 
@@ -112,10 +144,18 @@ class Iface(object):
         pass
 
     def getTierConfigs(self):
+        """
+        The tiers of the cluster. Since 0.14.0.
+
+        """
         pass
 
 
 class Client(Iface):
+    """
+    Calls that change nothing. They need no login and may be repeated freely.
+
+    """
     def __init__(self, iprot, oprot=None):
         self._iprot = self._oprot = iprot
         if oprot is not None:
@@ -123,6 +163,10 @@ class Client(Iface):
         self._seqid = 0
 
     def getRoleSummary(self):
+        """
+        Counts the jobs of each role that has tasks or cron entries.
+
+        """
         self.send_getRoleSummary()
         return self.recv_getRoleSummary()
 
@@ -150,6 +194,8 @@ class Client(Iface):
 
     def getJobSummary(self, role):
         """
+        Overview of the jobs of a role, ended ones included as long as tasks are stored. Unset role: all.
+
         Parameters:
          - role
 
@@ -182,6 +228,8 @@ class Client(Iface):
 
     def getTasksStatus(self, query):
         """
+        Tasks that match, with their whole configuration. No match is OK with an empty list.
+
         Parameters:
          - query
 
@@ -214,6 +262,9 @@ class Client(Iface):
 
     def getTasksWithoutConfigs(self, query):
         """
+        The same, but with executorConfig.data unset: much smaller, so meant for polling. Fails with
+        ERROR if a matching task has no executorConfig.
+
         Parameters:
          - query
 
@@ -246,6 +297,8 @@ class Client(Iface):
 
     def getPendingReason(self, query):
         """
+        Why matching PENDING tasks wait. The query must not set statuses or slaveHosts.
+
         Parameters:
          - query
 
@@ -278,6 +331,8 @@ class Client(Iface):
 
     def getConfigSummary(self, job):
         """
+        The active tasks of a job, grouped by configuration.
+
         Parameters:
          - job
 
@@ -310,6 +365,9 @@ class Client(Iface):
 
     def getJobs(self, ownerRole):
         """
+        Jobs with active tasks, and cron entries. Unset role: all. For a job without a cron entry,
+        instanceCount is the number of active tasks and the configuration is the latest in use.
+
         Parameters:
          - ownerRole
 
@@ -342,6 +400,8 @@ class Client(Iface):
 
     def getQuota(self, ownerRole):
         """
+        Quota of a role and what its tasks use.
+
         Parameters:
          - ownerRole
 
@@ -374,6 +434,8 @@ class Client(Iface):
 
     def populateJobConfig(self, description):
         """
+        Checks a job as createJob would, without quota and without making it.
+
         Parameters:
          - description
 
@@ -406,6 +468,8 @@ class Client(Iface):
 
     def getJobUpdateSummaries(self, jobUpdateQuery):
         """
+        Updates that match, in short.
+
         Parameters:
          - jobUpdateQuery
 
@@ -438,6 +502,8 @@ class Client(Iface):
 
     def getJobUpdateDetails(self, key, query):
         """
+        Updates with their history. The key is out of date: give a query, which goes first (since 0.16.0).
+
         Parameters:
          - key
          - query
@@ -472,6 +538,8 @@ class Client(Iface):
 
     def getJobUpdateDiff(self, request):
         """
+        What an update would change. Not for cron jobs. Since 0.10.0.
+
         Parameters:
          - request
 
@@ -503,6 +571,10 @@ class Client(Iface):
         raise TApplicationException(TApplicationException.MISSING_RESULT, "getJobUpdateDiff failed: unknown result")
 
     def getTierConfigs(self):
+        """
+        The tiers of the cluster. Since 0.14.0.
+
+        """
         self.send_getTierConfigs()
         return self.recv_getTierConfigs()
 

@@ -12,8 +12,12 @@ from thrift.TRecursive import fix_spec
 
 import sys
 from .ttypes import *
+GOOD_IDENTIFIER_PATTERN = "^[\\w\\-\\.]+$"
+GOOD_IDENTIFIER_PATTERN_JVM = "^[\\w\\-\\.]+$"
+GOOD_IDENTIFIER_PATTERN_PYTHON = "^[\\w\\-\\.]+$"
+TASK_FILESYSTEM_MOUNT_POINT = "taskfs"
 AURORA_EXECUTOR_NAME = "AuroraExecutor"
-ACTIVE_STATES = set((
+ACTIVE_STATES = frozenset((
         9,
         17,
         6,
@@ -25,7 +29,7 @@ ACTIVE_STATES = set((
         18,
         16,
 ))
-SLAVE_ASSIGNED_STATES = set((
+SLAVE_ASSIGNED_STATES = frozenset((
         9,
         17,
         6,
@@ -35,7 +39,7 @@ SLAVE_ASSIGNED_STATES = set((
         18,
         1,
 ))
-LIVE_STATES = set((
+LIVE_STATES = frozenset((
         6,
         13,
         12,
@@ -43,16 +47,13 @@ LIVE_STATES = set((
         18,
         2,
 ))
-TERMINAL_STATES = set((
+TERMINAL_STATES = frozenset((
         4,
         3,
         5,
         7,
 ))
-GOOD_IDENTIFIER_PATTERN = "^[\\w\\-\\.]+$"
-GOOD_IDENTIFIER_PATTERN_JVM = "^[\\w\\-\\.]+$"
-GOOD_IDENTIFIER_PATTERN_PYTHON = "^[\\w\\-\\.]+$"
-ACTIVE_JOB_UPDATE_STATES = set((
+ACTIVE_JOB_UPDATE_STATES = frozenset((
         0,
         1,
         2,
@@ -60,9 +61,8 @@ ACTIVE_JOB_UPDATE_STATES = set((
         9,
         10,
 ))
-AWAITNG_PULSE_JOB_UPDATE_STATES = set((
+AWAITNG_PULSE_JOB_UPDATE_STATES = frozenset((
         9,
         10,
 ))
 BYPASS_LEADER_REDIRECT_HEADER_NAME = "Bypass-Leader-Redirect"
-TASK_FILESYSTEM_MOUNT_POINT = "taskfs"

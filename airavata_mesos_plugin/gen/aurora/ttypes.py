@@ -16,58 +16,11 @@ from thrift.transport import TTransport
 all_structs = []
 
 
-class ResponseCode(object):
-    INVALID_REQUEST = 0
-    OK = 1
-    ERROR = 2
-    WARNING = 3
-    AUTH_FAILED = 4
-    JOB_UPDATING_ERROR = 5
-    ERROR_TRANSIENT = 6
-
-    _VALUES_TO_NAMES = {
-        0: "INVALID_REQUEST",
-        1: "OK",
-        2: "ERROR",
-        3: "WARNING",
-        4: "AUTH_FAILED",
-        5: "JOB_UPDATING_ERROR",
-        6: "ERROR_TRANSIENT",
-    }
-
-    _NAMES_TO_VALUES = {
-        "INVALID_REQUEST": 0,
-        "OK": 1,
-        "ERROR": 2,
-        "WARNING": 3,
-        "AUTH_FAILED": 4,
-        "JOB_UPDATING_ERROR": 5,
-        "ERROR_TRANSIENT": 6,
-    }
-
-
-class MaintenanceMode(object):
-    NONE = 1
-    SCHEDULED = 2
-    DRAINING = 3
-    DRAINED = 4
-
-    _VALUES_TO_NAMES = {
-        1: "NONE",
-        2: "SCHEDULED",
-        3: "DRAINING",
-        4: "DRAINED",
-    }
-
-    _NAMES_TO_VALUES = {
-        "NONE": 1,
-        "SCHEDULED": 2,
-        "DRAINING": 3,
-        "DRAINED": 4,
-    }
-
-
 class Mode(object):
+    """
+    How a volume is mounted.
+
+    """
     RW = 1
     RO = 2
 
@@ -82,25 +35,12 @@ class Mode(object):
     }
 
 
-class CronCollisionPolicy(object):
-    KILL_EXISTING = 0
-    CANCEL_NEW = 1
-    RUN_OVERLAP = 2
-
-    _VALUES_TO_NAMES = {
-        0: "KILL_EXISTING",
-        1: "CANCEL_NEW",
-        2: "RUN_OVERLAP",
-    }
-
-    _NAMES_TO_VALUES = {
-        "KILL_EXISTING": 0,
-        "CANCEL_NEW": 1,
-        "RUN_OVERLAP": 2,
-    }
-
-
 class ScheduleStatus(object):
+    """
+    State of a task. Active tasks still have something ahead of them; terminal states are final, and
+    a reader may see the task in one until it is pruned (by default 2 days after its end).
+
+    """
     INIT = 11
     THROTTLED = 16
     PENDING = 0
@@ -154,7 +94,33 @@ class ScheduleStatus(object):
     }
 
 
+class CronCollisionPolicy(object):
+    """
+    What a cron run does while tasks of the job are still active.
+
+    """
+    KILL_EXISTING = 0
+    CANCEL_NEW = 1
+    RUN_OVERLAP = 2
+
+    _VALUES_TO_NAMES = {
+        0: "KILL_EXISTING",
+        1: "CANCEL_NEW",
+        2: "RUN_OVERLAP",
+    }
+
+    _NAMES_TO_VALUES = {
+        "KILL_EXISTING": 0,
+        "CANCEL_NEW": 1,
+        "RUN_OVERLAP": 2,
+    }
+
+
 class JobUpdateStatus(object):
+    """
+    State of a job update. A job has at most one active update.
+
+    """
     ROLLING_FORWARD = 0
     ROLLING_BACK = 1
     ROLL_FORWARD_PAUSED = 2
@@ -197,6 +163,10 @@ class JobUpdateStatus(object):
 
 
 class JobUpdateAction(object):
+    """
+    What an update did to an instance; each value at most once per instance.
+
+    """
     INSTANCE_UPDATED = 1
     INSTANCE_ROLLED_BACK = 2
     INSTANCE_UPDATING = 3
@@ -224,6 +194,10 @@ class JobUpdateAction(object):
 
 
 class JobUpdatePulseStatus(object):
+    """
+    Answer to a pulse.
+
+    """
     OK = 1
     FINISHED = 2
 
@@ -238,8 +212,69 @@ class JobUpdatePulseStatus(object):
     }
 
 
+class MaintenanceMode(object):
+    """
+    Maintenance state of an agent host.
+
+    """
+    NONE = 1
+    SCHEDULED = 2
+    DRAINING = 3
+    DRAINED = 4
+
+    _VALUES_TO_NAMES = {
+        1: "NONE",
+        2: "SCHEDULED",
+        3: "DRAINING",
+        4: "DRAINED",
+    }
+
+    _NAMES_TO_VALUES = {
+        "NONE": 1,
+        "SCHEDULED": 2,
+        "DRAINING": 3,
+        "DRAINED": 4,
+    }
+
+
+class ResponseCode(object):
+    """
+    How a call went. The HTTP status is 200 for all of them.
+
+    """
+    INVALID_REQUEST = 0
+    OK = 1
+    ERROR = 2
+    WARNING = 3
+    AUTH_FAILED = 4
+    JOB_UPDATING_ERROR = 5
+    ERROR_TRANSIENT = 6
+
+    _VALUES_TO_NAMES = {
+        0: "INVALID_REQUEST",
+        1: "OK",
+        2: "ERROR",
+        3: "WARNING",
+        4: "AUTH_FAILED",
+        5: "JOB_UPDATING_ERROR",
+        6: "ERROR_TRANSIENT",
+    }
+
+    _NAMES_TO_VALUES = {
+        "INVALID_REQUEST": 0,
+        "OK": 1,
+        "ERROR": 2,
+        "WARNING": 3,
+        "AUTH_FAILED": 4,
+        "JOB_UPDATING_ERROR": 5,
+        "ERROR_TRANSIENT": 6,
+    }
+
+
 class Identity(object):
     """
+    A person. Kept for information: no decision of the scheduler depends on it.
+
     Attributes:
      - user
 
@@ -308,725 +343,13 @@ class Identity(object):
         return not (self == other)
 
 
-class Attribute(object):
-    """
-    Attributes:
-     - name
-     - values
-
-    """
-
-
-    def __init__(self, name=None, values=None,):
-        super(Attribute, self).__setattr__('name', name)
-        super(Attribute, self).__setattr__('values', values)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.values, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        values = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.SET:
-                    values = set()
-                    (_etype3, _size0) = iprot.readSetBegin()
-                    for _i4 in range(_size0):
-                        _elem5 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        values.add(_elem5)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            values=values,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Attribute')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.values is not None:
-            oprot.writeFieldBegin('values', TType.SET, 2)
-            oprot.writeSetBegin(TType.STRING, len(self.values))
-            for iter6 in self.values:
-                oprot.writeString(iter6.encode('utf-8') if sys.version_info[0] == 2 else iter6)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class HostAttributes(object):
-    """
-    Attributes:
-     - host
-     - attributes
-     - mode
-     - slaveId
-
-    """
-
-
-    def __init__(self, host=None, attributes=None, mode=None, slaveId=None,):
-        super(HostAttributes, self).__setattr__('host', host)
-        super(HostAttributes, self).__setattr__('attributes', attributes)
-        super(HostAttributes, self).__setattr__('mode', mode)
-        super(HostAttributes, self).__setattr__('slaveId', slaveId)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.host, self.attributes, self.mode, self.slaveId, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        host = None
-        attributes = None
-        mode = None
-        slaveId = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.SET:
-                    attributes = set()
-                    (_etype10, _size7) = iprot.readSetBegin()
-                    for _i11 in range(_size7):
-                        _elem12 = Attribute.read(iprot)
-                        attributes.add(_elem12)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    mode = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    slaveId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            host=host,
-            attributes=attributes,
-            mode=mode,
-            slaveId=slaveId,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('HostAttributes')
-        if self.host is not None:
-            oprot.writeFieldBegin('host', TType.STRING, 1)
-            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
-            oprot.writeFieldEnd()
-        if self.attributes is not None:
-            oprot.writeFieldBegin('attributes', TType.SET, 2)
-            oprot.writeSetBegin(TType.STRUCT, len(self.attributes))
-            for iter13 in self.attributes:
-                iter13.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.mode is not None:
-            oprot.writeFieldBegin('mode', TType.I32, 3)
-            oprot.writeI32(self.mode)
-            oprot.writeFieldEnd()
-        if self.slaveId is not None:
-            oprot.writeFieldBegin('slaveId', TType.STRING, 4)
-            oprot.writeString(self.slaveId.encode('utf-8') if sys.version_info[0] == 2 else self.slaveId)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class ValueConstraint(object):
-    """
-    Attributes:
-     - negated
-     - values
-
-    """
-
-
-    def __init__(self, negated=None, values=None,):
-        super(ValueConstraint, self).__setattr__('negated', negated)
-        super(ValueConstraint, self).__setattr__('values', values)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.negated, self.values, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        negated = None
-        values = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.BOOL:
-                    negated = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.SET:
-                    values = set()
-                    (_etype17, _size14) = iprot.readSetBegin()
-                    for _i18 in range(_size14):
-                        _elem19 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        values.add(_elem19)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            negated=negated,
-            values=values,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('ValueConstraint')
-        if self.negated is not None:
-            oprot.writeFieldBegin('negated', TType.BOOL, 1)
-            oprot.writeBool(self.negated)
-            oprot.writeFieldEnd()
-        if self.values is not None:
-            oprot.writeFieldBegin('values', TType.SET, 2)
-            oprot.writeSetBegin(TType.STRING, len(self.values))
-            for iter20 in self.values:
-                oprot.writeString(iter20.encode('utf-8') if sys.version_info[0] == 2 else iter20)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class LimitConstraint(object):
-    """
-    Attributes:
-     - limit
-
-    """
-
-
-    def __init__(self, limit=None,):
-        super(LimitConstraint, self).__setattr__('limit', limit)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.limit, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        limit = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    limit = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            limit=limit,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('LimitConstraint')
-        if self.limit is not None:
-            oprot.writeFieldBegin('limit', TType.I32, 1)
-            oprot.writeI32(self.limit)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class TaskConstraint(object):
-    """
-    Attributes:
-     - value
-     - limit
-
-    """
-
-
-    def __init__(self, value=None, limit=None,):
-        super(TaskConstraint, self).__setattr__('value', value)
-        super(TaskConstraint, self).__setattr__('limit', limit)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.value, self.limit, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        value = None
-        limit = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    value = ValueConstraint.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    limit = LimitConstraint.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            value=value,
-            limit=limit,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('TaskConstraint')
-        if self.value is not None:
-            oprot.writeFieldBegin('value', TType.STRUCT, 1)
-            self.value.write(oprot)
-            oprot.writeFieldEnd()
-        if self.limit is not None:
-            oprot.writeFieldBegin('limit', TType.STRUCT, 2)
-            self.limit.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Constraint(object):
-    """
-    Attributes:
-     - name
-     - constraint
-
-    """
-
-
-    def __init__(self, name=None, constraint=None,):
-        super(Constraint, self).__setattr__('name', name)
-        super(Constraint, self).__setattr__('constraint', constraint)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.constraint, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        constraint = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    constraint = TaskConstraint.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            constraint=constraint,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Constraint')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.constraint is not None:
-            oprot.writeFieldBegin('constraint', TType.STRUCT, 2)
-            self.constraint.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Package(object):
-    """
-    Attributes:
-     - role
-     - name
-     - version
-
-    """
-
-
-    def __init__(self, role=None, name=None, version=None,):
-        super(Package, self).__setattr__('role', role)
-        super(Package, self).__setattr__('name', name)
-        super(Package, self).__setattr__('version', version)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.role, self.name, self.version, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        role = None
-        name = None
-        version = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    version = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            role=role,
-            name=name,
-            version=version,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Package')
-        if self.role is not None:
-            oprot.writeFieldBegin('role', TType.STRING, 1)
-            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
-            oprot.writeFieldEnd()
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 2)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.version is not None:
-            oprot.writeFieldBegin('version', TType.I32, 3)
-            oprot.writeI32(self.version)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Metadata(object):
-    """
-    Attributes:
-     - key
-     - value
-
-    """
-
-
-    def __init__(self, key=None, value=None,):
-        super(Metadata, self).__setattr__('key', key)
-        super(Metadata, self).__setattr__('value', value)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.key, self.value, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        key = None
-        value = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    key = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            key=key,
-            value=value,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Metadata')
-        if self.key is not None:
-            oprot.writeFieldBegin('key', TType.STRING, 1)
-            oprot.writeString(self.key.encode('utf-8') if sys.version_info[0] == 2 else self.key)
-            oprot.writeFieldEnd()
-        if self.value is not None:
-            oprot.writeFieldBegin('value', TType.STRING, 2)
-            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
 class JobKey(object):
     """
+    Address of a job within one cluster.
+
     Attributes:
-     - role
-     - environment
+     - role: Also the Unix account that the tasks run as.
+     - environment: prod, devel, test or staging with an optional number, unless the cluster allows others.
      - name
 
     """
@@ -1118,8 +441,180 @@ class JobKey(object):
         return not (self == other)
 
 
+class InstanceKey(object):
+    """
+    Address of one instance of a job.
+
+    Attributes:
+     - jobKey
+     - instanceId: Counted from 0.
+
+    """
+
+
+    def __init__(self, jobKey=None, instanceId=None,):
+        super(InstanceKey, self).__setattr__('jobKey', jobKey)
+        super(InstanceKey, self).__setattr__('instanceId', instanceId)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.jobKey, self.instanceId, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        jobKey = None
+        instanceId = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    jobKey = JobKey.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    instanceId = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            jobKey=jobKey,
+            instanceId=instanceId,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('InstanceKey')
+        if self.jobKey is not None:
+            oprot.writeFieldBegin('jobKey', TType.STRUCT, 1)
+            self.jobKey.write(oprot)
+            oprot.writeFieldEnd()
+        if self.instanceId is not None:
+            oprot.writeFieldBegin('instanceId', TType.I32, 2)
+            oprot.writeI32(self.instanceId)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Metadata(object):
+    """
+    A label that a client attaches to a task or an update. Keys may repeat.
+
+    Attributes:
+     - key
+     - value
+
+    """
+
+
+    def __init__(self, key=None, value=None,):
+        super(Metadata, self).__setattr__('key', key)
+        super(Metadata, self).__setattr__('value', value)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.key, self.value, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        key = None
+        value = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    key = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            key=key,
+            value=value,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Metadata')
+        if self.key is not None:
+            oprot.writeFieldBegin('key', TType.STRING, 1)
+            oprot.writeString(self.key.encode('utf-8') if sys.version_info[0] == 2 else self.key)
+            oprot.writeFieldEnd()
+        if self.value is not None:
+            oprot.writeFieldBegin('value', TType.STRING, 2)
+            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
 class LockKey(object):
     """
+    What a lock is held on. No call carries locks any more since 0.13.0.
+
     Attributes:
      - job
 
@@ -1190,11 +685,13 @@ class LockKey(object):
 
 class Lock(object):
     """
+    A lock on a job. No call carries locks any more since 0.13.0.
+
     Attributes:
      - key
      - token
      - user
-     - timestampMs
+     - timestampMs: Milliseconds since the epoch.
      - message
 
     """
@@ -1310,210 +807,22 @@ class Lock(object):
         return not (self == other)
 
 
-class InstanceKey(object):
+class Package(object):
     """
+    A versioned software package. No call carries it.
+
     Attributes:
-     - jobKey
-     - instanceId
-
-    """
-
-
-    def __init__(self, jobKey=None, instanceId=None,):
-        super(InstanceKey, self).__setattr__('jobKey', jobKey)
-        super(InstanceKey, self).__setattr__('instanceId', instanceId)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.jobKey, self.instanceId, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        jobKey = None
-        instanceId = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    jobKey = JobKey.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    instanceId = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            jobKey=jobKey,
-            instanceId=instanceId,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('InstanceKey')
-        if self.jobKey is not None:
-            oprot.writeFieldBegin('jobKey', TType.STRUCT, 1)
-            self.jobKey.write(oprot)
-            oprot.writeFieldEnd()
-        if self.instanceId is not None:
-            oprot.writeFieldBegin('instanceId', TType.I32, 2)
-            oprot.writeI32(self.instanceId)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class MesosFetcherURI(object):
-    """
-    Attributes:
-     - value
-     - extract
-     - cache
-     - outputFile
-
-    """
-
-
-    def __init__(self, value=None, extract=None, cache=None, outputFile=None,):
-        super(MesosFetcherURI, self).__setattr__('value', value)
-        super(MesosFetcherURI, self).__setattr__('extract', extract)
-        super(MesosFetcherURI, self).__setattr__('cache', cache)
-        super(MesosFetcherURI, self).__setattr__('outputFile', outputFile)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.value, self.extract, self.cache, self.outputFile, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        value = None
-        extract = None
-        cache = None
-        outputFile = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.BOOL:
-                    extract = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.BOOL:
-                    cache = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    outputFile = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            value=value,
-            extract=extract,
-            cache=cache,
-            outputFile=outputFile,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('MesosFetcherURI')
-        if self.value is not None:
-            oprot.writeFieldBegin('value', TType.STRING, 1)
-            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
-            oprot.writeFieldEnd()
-        if self.extract is not None:
-            oprot.writeFieldBegin('extract', TType.BOOL, 2)
-            oprot.writeBool(self.extract)
-            oprot.writeFieldEnd()
-        if self.cache is not None:
-            oprot.writeFieldBegin('cache', TType.BOOL, 3)
-            oprot.writeBool(self.cache)
-            oprot.writeFieldEnd()
-        if self.outputFile is not None:
-            oprot.writeFieldBegin('outputFile', TType.STRING, 4)
-            oprot.writeString(self.outputFile.encode('utf-8') if sys.version_info[0] == 2 else self.outputFile)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class ExecutorConfig(object):
-    """
-    Attributes:
+     - role
      - name
-     - data
+     - version
 
     """
 
 
-    def __init__(self, name=None, data=None,):
-        super(ExecutorConfig, self).__setattr__('name', name)
-        super(ExecutorConfig, self).__setattr__('data', data)
+    def __init__(self, role=None, name=None, version=None,):
+        super(Package, self).__setattr__('role', role)
+        super(Package, self).__setattr__('name', name)
+        super(Package, self).__setattr__('version', version)
 
     def __setattr__(self, *args):
         raise TypeError("can't modify immutable instance")
@@ -1522,118 +831,33 @@ class ExecutorConfig(object):
         raise TypeError("can't modify immutable instance")
 
     def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.data, ))
+        return hash(self.__class__) ^ hash((self.role, self.name, self.version, ))
 
     @classmethod
     def read(cls, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
             return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
         iprot.readStructBegin()
+        role = None
         name = None
-        data = None
+        version = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
             if fid == 1:
+                if ftype == TType.STRING:
+                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
                 if ftype == TType.STRING:
                     name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    data = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            data=data,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('ExecutorConfig')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.data is not None:
-            oprot.writeFieldBegin('data', TType.STRING, 2)
-            oprot.writeString(self.data.encode('utf-8') if sys.version_info[0] == 2 else self.data)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Volume(object):
-    """
-    Attributes:
-     - containerPath
-     - hostPath
-     - mode
-
-    """
-
-
-    def __init__(self, containerPath=None, hostPath=None, mode=None,):
-        super(Volume, self).__setattr__('containerPath', containerPath)
-        super(Volume, self).__setattr__('hostPath', hostPath)
-        super(Volume, self).__setattr__('mode', mode)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.containerPath, self.hostPath, self.mode, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        containerPath = None
-        hostPath = None
-        mode = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    containerPath = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    hostPath = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.I32:
-                    mode = iprot.readI32()
+                    version = iprot.readI32()
                 else:
                     iprot.skip(ftype)
             else:
@@ -1641,873 +865,27 @@ class Volume(object):
             iprot.readFieldEnd()
         iprot.readStructEnd()
         return cls(
-            containerPath=containerPath,
-            hostPath=hostPath,
-            mode=mode,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Volume')
-        if self.containerPath is not None:
-            oprot.writeFieldBegin('containerPath', TType.STRING, 1)
-            oprot.writeString(self.containerPath.encode('utf-8') if sys.version_info[0] == 2 else self.containerPath)
-            oprot.writeFieldEnd()
-        if self.hostPath is not None:
-            oprot.writeFieldBegin('hostPath', TType.STRING, 2)
-            oprot.writeString(self.hostPath.encode('utf-8') if sys.version_info[0] == 2 else self.hostPath)
-            oprot.writeFieldEnd()
-        if self.mode is not None:
-            oprot.writeFieldBegin('mode', TType.I32, 3)
-            oprot.writeI32(self.mode)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class DockerImage(object):
-    """
-    Attributes:
-     - name
-     - tag
-
-    """
-
-
-    def __init__(self, name=None, tag=None,):
-        super(DockerImage, self).__setattr__('name', name)
-        super(DockerImage, self).__setattr__('tag', tag)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.tag, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        tag = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    tag = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
+            role=role,
             name=name,
-            tag=tag,
+            version=version,
         )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('DockerImage')
+        oprot.writeStructBegin('Package')
+        if self.role is not None:
+            oprot.writeFieldBegin('role', TType.STRING, 1)
+            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
+            oprot.writeFieldEnd()
         if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeFieldBegin('name', TType.STRING, 2)
             oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
             oprot.writeFieldEnd()
-        if self.tag is not None:
-            oprot.writeFieldBegin('tag', TType.STRING, 2)
-            oprot.writeString(self.tag.encode('utf-8') if sys.version_info[0] == 2 else self.tag)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class AppcImage(object):
-    """
-    Attributes:
-     - name
-     - imageId
-
-    """
-
-
-    def __init__(self, name=None, imageId=None,):
-        super(AppcImage, self).__setattr__('name', name)
-        super(AppcImage, self).__setattr__('imageId', imageId)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.imageId, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        imageId = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    imageId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            imageId=imageId,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('AppcImage')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.imageId is not None:
-            oprot.writeFieldBegin('imageId', TType.STRING, 2)
-            oprot.writeString(self.imageId.encode('utf-8') if sys.version_info[0] == 2 else self.imageId)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Image(object):
-    """
-    Attributes:
-     - docker
-     - appc
-
-    """
-
-
-    def __init__(self, docker=None, appc=None,):
-        super(Image, self).__setattr__('docker', docker)
-        super(Image, self).__setattr__('appc', appc)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.docker, self.appc, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        docker = None
-        appc = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    docker = DockerImage.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    appc = AppcImage.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            docker=docker,
-            appc=appc,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Image')
-        if self.docker is not None:
-            oprot.writeFieldBegin('docker', TType.STRUCT, 1)
-            self.docker.write(oprot)
-            oprot.writeFieldEnd()
-        if self.appc is not None:
-            oprot.writeFieldBegin('appc', TType.STRUCT, 2)
-            self.appc.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class MesosContainer(object):
-    """
-    Attributes:
-     - image
-     - volumes
-
-    """
-
-
-    def __init__(self, image=None, volumes=None,):
-        super(MesosContainer, self).__setattr__('image', image)
-        super(MesosContainer, self).__setattr__('volumes', volumes)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.image, self.volumes, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        image = None
-        volumes = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    image = Image.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.LIST:
-                    volumes = []
-                    (_etype24, _size21) = iprot.readListBegin()
-                    for _i25 in range(_size21):
-                        _elem26 = Volume.read(iprot)
-                        volumes.append(_elem26)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            image=image,
-            volumes=volumes,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('MesosContainer')
-        if self.image is not None:
-            oprot.writeFieldBegin('image', TType.STRUCT, 1)
-            self.image.write(oprot)
-            oprot.writeFieldEnd()
-        if self.volumes is not None:
-            oprot.writeFieldBegin('volumes', TType.LIST, 2)
-            oprot.writeListBegin(TType.STRUCT, len(self.volumes))
-            for iter27 in self.volumes:
-                iter27.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class DockerParameter(object):
-    """
-    Attributes:
-     - name
-     - value
-
-    """
-
-
-    def __init__(self, name=None, value=None,):
-        super(DockerParameter, self).__setattr__('name', name)
-        super(DockerParameter, self).__setattr__('value', value)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.value, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        value = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            value=value,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('DockerParameter')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.value is not None:
-            oprot.writeFieldBegin('value', TType.STRING, 2)
-            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class DockerContainer(object):
-    """
-    Attributes:
-     - image
-     - parameters
-
-    """
-
-
-    def __init__(self, image=None, parameters=None,):
-        super(DockerContainer, self).__setattr__('image', image)
-        super(DockerContainer, self).__setattr__('parameters', parameters)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.image, self.parameters, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        image = None
-        parameters = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    image = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.LIST:
-                    parameters = []
-                    (_etype31, _size28) = iprot.readListBegin()
-                    for _i32 in range(_size28):
-                        _elem33 = DockerParameter.read(iprot)
-                        parameters.append(_elem33)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            image=image,
-            parameters=parameters,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('DockerContainer')
-        if self.image is not None:
-            oprot.writeFieldBegin('image', TType.STRING, 1)
-            oprot.writeString(self.image.encode('utf-8') if sys.version_info[0] == 2 else self.image)
-            oprot.writeFieldEnd()
-        if self.parameters is not None:
-            oprot.writeFieldBegin('parameters', TType.LIST, 2)
-            oprot.writeListBegin(TType.STRUCT, len(self.parameters))
-            for iter34 in self.parameters:
-                iter34.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class PartitionPolicy(object):
-    """
-    Attributes:
-     - reschedule
-     - delaySecs
-
-    """
-
-
-    def __init__(self, reschedule=None, delaySecs=None,):
-        super(PartitionPolicy, self).__setattr__('reschedule', reschedule)
-        super(PartitionPolicy, self).__setattr__('delaySecs', delaySecs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.reschedule, self.delaySecs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        reschedule = None
-        delaySecs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.BOOL:
-                    reschedule = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    delaySecs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            reschedule=reschedule,
-            delaySecs=delaySecs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('PartitionPolicy')
-        if self.reschedule is not None:
-            oprot.writeFieldBegin('reschedule', TType.BOOL, 1)
-            oprot.writeBool(self.reschedule)
-            oprot.writeFieldEnd()
-        if self.delaySecs is not None:
-            oprot.writeFieldBegin('delaySecs', TType.I64, 2)
-            oprot.writeI64(self.delaySecs)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class PercentageSlaPolicy(object):
-    """
-    Attributes:
-     - percentage
-     - durationSecs
-
-    """
-
-
-    def __init__(self, percentage=None, durationSecs=None,):
-        super(PercentageSlaPolicy, self).__setattr__('percentage', percentage)
-        super(PercentageSlaPolicy, self).__setattr__('durationSecs', durationSecs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.percentage, self.durationSecs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        percentage = None
-        durationSecs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.DOUBLE:
-                    percentage = iprot.readDouble()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    durationSecs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            percentage=percentage,
-            durationSecs=durationSecs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('PercentageSlaPolicy')
-        if self.percentage is not None:
-            oprot.writeFieldBegin('percentage', TType.DOUBLE, 1)
-            oprot.writeDouble(self.percentage)
-            oprot.writeFieldEnd()
-        if self.durationSecs is not None:
-            oprot.writeFieldBegin('durationSecs', TType.I64, 2)
-            oprot.writeI64(self.durationSecs)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class CountSlaPolicy(object):
-    """
-    Attributes:
-     - count
-     - durationSecs
-
-    """
-
-
-    def __init__(self, count=None, durationSecs=None,):
-        super(CountSlaPolicy, self).__setattr__('count', count)
-        super(CountSlaPolicy, self).__setattr__('durationSecs', durationSecs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.count, self.durationSecs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        count = None
-        durationSecs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I64:
-                    count = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    durationSecs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            count=count,
-            durationSecs=durationSecs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('CountSlaPolicy')
-        if self.count is not None:
-            oprot.writeFieldBegin('count', TType.I64, 1)
-            oprot.writeI64(self.count)
-            oprot.writeFieldEnd()
-        if self.durationSecs is not None:
-            oprot.writeFieldBegin('durationSecs', TType.I64, 2)
-            oprot.writeI64(self.durationSecs)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class CoordinatorSlaPolicy(object):
-    """
-    Attributes:
-     - coordinatorUrl
-     - statusKey
-
-    """
-
-
-    def __init__(self, coordinatorUrl=None, statusKey=None,):
-        super(CoordinatorSlaPolicy, self).__setattr__('coordinatorUrl', coordinatorUrl)
-        super(CoordinatorSlaPolicy, self).__setattr__('statusKey', statusKey)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.coordinatorUrl, self.statusKey, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        coordinatorUrl = None
-        statusKey = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    coordinatorUrl = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    statusKey = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            coordinatorUrl=coordinatorUrl,
-            statusKey=statusKey,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('CoordinatorSlaPolicy')
-        if self.coordinatorUrl is not None:
-            oprot.writeFieldBegin('coordinatorUrl', TType.STRING, 1)
-            oprot.writeString(self.coordinatorUrl.encode('utf-8') if sys.version_info[0] == 2 else self.coordinatorUrl)
-            oprot.writeFieldEnd()
-        if self.statusKey is not None:
-            oprot.writeFieldBegin('statusKey', TType.STRING, 2)
-            oprot.writeString(self.statusKey.encode('utf-8') if sys.version_info[0] == 2 else self.statusKey)
+        if self.version is not None:
+            oprot.writeFieldBegin('version', TType.I32, 3)
+            oprot.writeI32(self.version)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -2529,12 +907,15 @@ class CoordinatorSlaPolicy(object):
 
 class Resource(object):
     """
+    An amount of one resource. A task has at most one value each of CPU, RAM, disk and GPU, and one
+    namedPort per port. Since 0.14.0; before, the amounts were plain fields of TaskConfig.
+
     Attributes:
-     - numCpus
-     - ramMb
-     - diskMb
-     - namedPort
-     - numGpus
+     - numCpus: Cores; fractions are allowed. More than 0 in a task.
+     - ramMb: MiB. More than 0 in a task.
+     - diskMb: MiB. More than 0 in a task.
+     - namedPort: Name of a port. The number is chosen when the task gets its host.
+     - numGpus: Whole devices. Refused in any amount unless the cluster enables GPUs.
 
     """
 
@@ -2649,8 +1030,1776 @@ class Resource(object):
         return not (self == other)
 
 
+class ResourceAggregate(object):
+    """
+    A total of resources, for quota and its use.
+
+    Attributes:
+     - resources: Exactly one value each of numCpus, ramMb and diskMb. Since 0.14.0.
+
+    """
+
+
+    def __init__(self, resources=None,):
+        super(ResourceAggregate, self).__setattr__('resources', resources)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.resources, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        resources = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 4:
+                if ftype == TType.SET:
+                    resources = set()
+                    (_etype3, _size0) = iprot.readSetBegin()
+                    for _i4 in range(_size0):
+                        _elem5 = Resource.read(iprot)
+                        resources.add(_elem5)
+                    iprot.readSetEnd()
+                    resources = frozenset(resources)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            resources=resources,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ResourceAggregate')
+        if self.resources is not None:
+            oprot.writeFieldBegin('resources', TType.SET, 4)
+            oprot.writeSetBegin(TType.STRUCT, len(self.resources))
+            for iter6 in self.resources:
+                iter6.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Attribute(object):
+    """
+    A named property of an agent and its values.
+
+    Attributes:
+     - name
+     - values
+
+    """
+
+
+    def __init__(self, name=None, values=None,):
+        super(Attribute, self).__setattr__('name', name)
+        super(Attribute, self).__setattr__('values', values)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.values, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        values = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.SET:
+                    values = set()
+                    (_etype10, _size7) = iprot.readSetBegin()
+                    for _i11 in range(_size7):
+                        _elem12 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        values.add(_elem12)
+                    iprot.readSetEnd()
+                    values = frozenset(values)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            values=values,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Attribute')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.values is not None:
+            oprot.writeFieldBegin('values', TType.SET, 2)
+            oprot.writeSetBegin(TType.STRING, len(self.values))
+            for iter13 in self.values:
+                oprot.writeString(iter13.encode('utf-8') if sys.version_info[0] == 2 else iter13)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class ValueConstraint(object):
+    """
+    Asks for an agent by the values of an attribute.
+
+    Attributes:
+     - negated: False: the agent must have one of the values. True: it must have none of them, which also
+    holds for an agent without the attribute.
+     - values
+
+    """
+
+
+    def __init__(self, negated=None, values=None,):
+        super(ValueConstraint, self).__setattr__('negated', negated)
+        super(ValueConstraint, self).__setattr__('values', values)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.negated, self.values, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        negated = None
+        values = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.BOOL:
+                    negated = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.SET:
+                    values = set()
+                    (_etype17, _size14) = iprot.readSetBegin()
+                    for _i18 in range(_size14):
+                        _elem19 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        values.add(_elem19)
+                    iprot.readSetEnd()
+                    values = frozenset(values)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            negated=negated,
+            values=values,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ValueConstraint')
+        if self.negated is not None:
+            oprot.writeFieldBegin('negated', TType.BOOL, 1)
+            oprot.writeBool(self.negated)
+            oprot.writeFieldEnd()
+        if self.values is not None:
+            oprot.writeFieldBegin('values', TType.SET, 2)
+            oprot.writeSetBegin(TType.STRING, len(self.values))
+            for iter20 in self.values:
+                oprot.writeString(iter20.encode('utf-8') if sys.version_info[0] == 2 else iter20)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class LimitConstraint(object):
+    """
+    Spreads the tasks of a job over the values of an attribute.
+
+    Attributes:
+     - limit: Most active tasks of the job on agents that share one value. An agent without the attribute
+    is never taken.
+
+    """
+
+
+    def __init__(self, limit=None,):
+        super(LimitConstraint, self).__setattr__('limit', limit)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.limit, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        limit = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    limit = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            limit=limit,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('LimitConstraint')
+        if self.limit is not None:
+            oprot.writeFieldBegin('limit', TType.I32, 1)
+            oprot.writeI32(self.limit)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class TaskConstraint(object):
+    """
+    One of the two kinds of constraint.
+
+    Attributes:
+     - value
+     - limit
+
+    """
+
+
+    def __init__(self, value=None, limit=None,):
+        super(TaskConstraint, self).__setattr__('value', value)
+        super(TaskConstraint, self).__setattr__('limit', limit)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.value, self.limit, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        value = None
+        limit = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    value = ValueConstraint.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    limit = LimitConstraint.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            value=value,
+            limit=limit,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('TaskConstraint')
+        if self.value is not None:
+            oprot.writeFieldBegin('value', TType.STRUCT, 1)
+            self.value.write(oprot)
+            oprot.writeFieldEnd()
+        if self.limit is not None:
+            oprot.writeFieldBegin('limit', TType.STRUCT, 2)
+            self.limit.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Constraint(object):
+    """
+    Restricts the agents that a task may run on.
+
+    Attributes:
+     - name: Name of the agent attribute. "dedicated" is special: it must be a value constraint with one
+    value, made of the role or an asterisk, a slash and any text. Agents with that attribute take
+    only tasks that ask for it.
+     - constraint
+
+    """
+
+
+    def __init__(self, name=None, constraint=None,):
+        super(Constraint, self).__setattr__('name', name)
+        super(Constraint, self).__setattr__('constraint', constraint)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.constraint, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        constraint = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    constraint = TaskConstraint.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            constraint=constraint,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Constraint')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.constraint is not None:
+            oprot.writeFieldBegin('constraint', TType.STRUCT, 2)
+            self.constraint.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class MesosFetcherURI(object):
+    """
+    A file that Mesos fetches into the sandbox before the task starts. Refused unless the cluster
+    enables it. Since 0.15.0.
+
+    Attributes:
+     - value
+     - extract: Unpack the file if it is an archive.
+     - cache: Keep the file in the agent's cache for later tasks.
+     - outputFile: Name in the sandbox. Since 0.22.0.
+
+    """
+
+
+    def __init__(self, value=None, extract=None, cache=None, outputFile=None,):
+        super(MesosFetcherURI, self).__setattr__('value', value)
+        super(MesosFetcherURI, self).__setattr__('extract', extract)
+        super(MesosFetcherURI, self).__setattr__('cache', cache)
+        super(MesosFetcherURI, self).__setattr__('outputFile', outputFile)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.value, self.extract, self.cache, self.outputFile, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        value = None
+        extract = None
+        cache = None
+        outputFile = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.BOOL:
+                    extract = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.BOOL:
+                    cache = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    outputFile = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            value=value,
+            extract=extract,
+            cache=cache,
+            outputFile=outputFile,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('MesosFetcherURI')
+        if self.value is not None:
+            oprot.writeFieldBegin('value', TType.STRING, 1)
+            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
+            oprot.writeFieldEnd()
+        if self.extract is not None:
+            oprot.writeFieldBegin('extract', TType.BOOL, 2)
+            oprot.writeBool(self.extract)
+            oprot.writeFieldEnd()
+        if self.cache is not None:
+            oprot.writeFieldBegin('cache', TType.BOOL, 3)
+            oprot.writeBool(self.cache)
+            oprot.writeFieldEnd()
+        if self.outputFile is not None:
+            oprot.writeFieldBegin('outputFile', TType.STRING, 4)
+            oprot.writeString(self.outputFile.encode('utf-8') if sys.version_info[0] == 2 else self.outputFile)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Volume(object):
+    """
+    A directory of the agent that is mounted into a container.
+
+    Attributes:
+     - containerPath
+     - hostPath
+     - mode
+
+    """
+
+
+    def __init__(self, containerPath=None, hostPath=None, mode=None,):
+        super(Volume, self).__setattr__('containerPath', containerPath)
+        super(Volume, self).__setattr__('hostPath', hostPath)
+        super(Volume, self).__setattr__('mode', mode)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.containerPath, self.hostPath, self.mode, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        containerPath = None
+        hostPath = None
+        mode = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    containerPath = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    hostPath = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    mode = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            containerPath=containerPath,
+            hostPath=hostPath,
+            mode=mode,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Volume')
+        if self.containerPath is not None:
+            oprot.writeFieldBegin('containerPath', TType.STRING, 1)
+            oprot.writeString(self.containerPath.encode('utf-8') if sys.version_info[0] == 2 else self.containerPath)
+            oprot.writeFieldEnd()
+        if self.hostPath is not None:
+            oprot.writeFieldBegin('hostPath', TType.STRING, 2)
+            oprot.writeString(self.hostPath.encode('utf-8') if sys.version_info[0] == 2 else self.hostPath)
+            oprot.writeFieldEnd()
+        if self.mode is not None:
+            oprot.writeFieldBegin('mode', TType.I32, 3)
+            oprot.writeI32(self.mode)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class DockerImage(object):
+    """
+    An image from a Docker registry. Since 0.14.0.
+
+    Attributes:
+     - name
+     - tag
+
+    """
+
+
+    def __init__(self, name=None, tag=None,):
+        super(DockerImage, self).__setattr__('name', name)
+        super(DockerImage, self).__setattr__('tag', tag)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.tag, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        tag = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    tag = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            tag=tag,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('DockerImage')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.tag is not None:
+            oprot.writeFieldBegin('tag', TType.STRING, 2)
+            oprot.writeString(self.tag.encode('utf-8') if sys.version_info[0] == 2 else self.tag)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class AppcImage(object):
+    """
+    An App Container image. Since 0.14.0.
+
+    Attributes:
+     - name
+     - imageId
+
+    """
+
+
+    def __init__(self, name=None, imageId=None,):
+        super(AppcImage, self).__setattr__('name', name)
+        super(AppcImage, self).__setattr__('imageId', imageId)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.imageId, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        imageId = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    imageId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            imageId=imageId,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('AppcImage')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.imageId is not None:
+            oprot.writeFieldBegin('imageId', TType.STRING, 2)
+            oprot.writeString(self.imageId.encode('utf-8') if sys.version_info[0] == 2 else self.imageId)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Image(object):
+    """
+    The root file system of a Mesos container. Since 0.14.0.
+
+    Attributes:
+     - docker
+     - appc
+
+    """
+
+
+    def __init__(self, docker=None, appc=None,):
+        super(Image, self).__setattr__('docker', docker)
+        super(Image, self).__setattr__('appc', appc)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.docker, self.appc, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        docker = None
+        appc = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    docker = DockerImage.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    appc = AppcImage.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            docker=docker,
+            appc=appc,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Image')
+        if self.docker is not None:
+            oprot.writeFieldBegin('docker', TType.STRUCT, 1)
+            self.docker.write(oprot)
+            oprot.writeFieldEnd()
+        if self.appc is not None:
+            oprot.writeFieldBegin('appc', TType.STRUCT, 2)
+            self.appc.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class MesosContainer(object):
+    """
+    A container made by Mesos itself; the default of every task.
+
+    Attributes:
+     - image: Unset: the file system of the agent. Since 0.14.0.
+     - volumes: Refused unless the cluster enables container volumes. Since 0.17.0.
+
+    """
+
+
+    def __init__(self, image=None, volumes=None,):
+        super(MesosContainer, self).__setattr__('image', image)
+        super(MesosContainer, self).__setattr__('volumes', volumes)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.image, self.volumes, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        image = None
+        volumes = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    image = Image.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.LIST:
+                    volumes = []
+                    (_etype24, _size21) = iprot.readListBegin()
+                    for _i25 in range(_size21):
+                        _elem26 = Volume.read(iprot)
+                        volumes.append(_elem26)
+                    volumes = tuple(volumes)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            image=image,
+            volumes=volumes,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('MesosContainer')
+        if self.image is not None:
+            oprot.writeFieldBegin('image', TType.STRUCT, 1)
+            self.image.write(oprot)
+            oprot.writeFieldEnd()
+        if self.volumes is not None:
+            oprot.writeFieldBegin('volumes', TType.LIST, 2)
+            oprot.writeListBegin(TType.STRUCT, len(self.volumes))
+            for iter27 in self.volumes:
+                iter27.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class DockerParameter(object):
+    """
+    An option for the Docker command line. Since 0.10.0.
+
+    Attributes:
+     - name
+     - value
+
+    """
+
+
+    def __init__(self, name=None, value=None,):
+        super(DockerParameter, self).__setattr__('name', name)
+        super(DockerParameter, self).__setattr__('value', value)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.value, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        value = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    value = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            value=value,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('DockerParameter')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.value is not None:
+            oprot.writeFieldBegin('value', TType.STRING, 2)
+            oprot.writeString(self.value.encode('utf-8') if sys.version_info[0] == 2 else self.value)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class DockerContainer(object):
+    """
+    A container made by Docker. Refused unless the cluster allows this type.
+
+    Attributes:
+     - image: Name of the image, with its tag.
+     - parameters: Unset or empty: the defaults of the cluster. Others need its permission. Since 0.10.0.
+
+    """
+
+
+    def __init__(self, image=None, parameters=None,):
+        super(DockerContainer, self).__setattr__('image', image)
+        super(DockerContainer, self).__setattr__('parameters', parameters)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.image, self.parameters, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        image = None
+        parameters = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    image = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.LIST:
+                    parameters = []
+                    (_etype31, _size28) = iprot.readListBegin()
+                    for _i32 in range(_size28):
+                        _elem33 = DockerParameter.read(iprot)
+                        parameters.append(_elem33)
+                    parameters = tuple(parameters)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            image=image,
+            parameters=parameters,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('DockerContainer')
+        if self.image is not None:
+            oprot.writeFieldBegin('image', TType.STRING, 1)
+            oprot.writeString(self.image.encode('utf-8') if sys.version_info[0] == 2 else self.image)
+            oprot.writeFieldEnd()
+        if self.parameters is not None:
+            oprot.writeFieldBegin('parameters', TType.LIST, 2)
+            oprot.writeListBegin(TType.STRUCT, len(self.parameters))
+            for iter34 in self.parameters:
+                iter34.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Container(object):
+    """
+    What isolates a task.
+
+    Attributes:
+     - mesos
+     - docker
+
+    """
+
+
+    def __init__(self, mesos=None, docker=None,):
+        super(Container, self).__setattr__('mesos', mesos)
+        super(Container, self).__setattr__('docker', docker)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.mesos, self.docker, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        mesos = None
+        docker = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    mesos = MesosContainer.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    docker = DockerContainer.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            mesos=mesos,
+            docker=docker,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Container')
+        if self.mesos is not None:
+            oprot.writeFieldBegin('mesos', TType.STRUCT, 1)
+            self.mesos.write(oprot)
+            oprot.writeFieldEnd()
+        if self.docker is not None:
+            oprot.writeFieldBegin('docker', TType.STRUCT, 2)
+            self.docker.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class ExecutorConfig(object):
+    """
+    The program that runs the task on the agent.
+
+    Attributes:
+     - name: AURORA_EXECUTOR_NAME, or an executor that the cluster configures.
+     - data: Text for the executor; for Thermos a job in JSON, in which sizes are bytes. The scheduler does
+    not look at it, so a mistake shows only when the task fails on its agent.
+
+    """
+
+
+    def __init__(self, name=None, data=None,):
+        super(ExecutorConfig, self).__setattr__('name', name)
+        super(ExecutorConfig, self).__setattr__('data', data)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.data, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        data = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    data = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            data=data,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ExecutorConfig')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.data is not None:
+            oprot.writeFieldBegin('data', TType.STRING, 2)
+            oprot.writeString(self.data.encode('utf-8') if sys.version_info[0] == 2 else self.data)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class PartitionPolicy(object):
+    """
+    What happens to a task whose agent is unreachable. Unset: it is LOST at once. Matters only where
+    the scheduler is partition-aware. Since 0.20.0.
+
+    Attributes:
+     - reschedule: False: stay PARTITIONED until the agent is back or somebody acts.
+     - delaySecs: Seconds in PARTITIONED before the task is LOST and replaced.
+
+    """
+
+
+    def __init__(self, reschedule=None, delaySecs=None,):
+        super(PartitionPolicy, self).__setattr__('reschedule', reschedule)
+        super(PartitionPolicy, self).__setattr__('delaySecs', delaySecs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.reschedule, self.delaySecs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        reschedule = None
+        delaySecs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.BOOL:
+                    reschedule = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    delaySecs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            reschedule=reschedule,
+            delaySecs=delaySecs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('PartitionPolicy')
+        if self.reschedule is not None:
+            oprot.writeFieldBegin('reschedule', TType.BOOL, 1)
+            oprot.writeBool(self.reschedule)
+            oprot.writeFieldEnd()
+        if self.delaySecs is not None:
+            oprot.writeFieldBegin('delaySecs', TType.I64, 2)
+            oprot.writeI64(self.delaySecs)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class PercentageSlaPolicy(object):
+    """
+    Part of a job's active tasks that must stay up when one is removed. Since 0.21.0.
+
+    Attributes:
+     - percentage: 0 to 100; must leave at least one instance free to go.
+     - durationSecs: Seconds that a task must have been RUNNING to count; at most 7200 unless the cluster says otherwise.
+
+    """
+
+
+    def __init__(self, percentage=None, durationSecs=None,):
+        super(PercentageSlaPolicy, self).__setattr__('percentage', percentage)
+        super(PercentageSlaPolicy, self).__setattr__('durationSecs', durationSecs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.percentage, self.durationSecs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        percentage = None
+        durationSecs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.DOUBLE:
+                    percentage = iprot.readDouble()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    durationSecs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            percentage=percentage,
+            durationSecs=durationSecs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('PercentageSlaPolicy')
+        if self.percentage is not None:
+            oprot.writeFieldBegin('percentage', TType.DOUBLE, 1)
+            oprot.writeDouble(self.percentage)
+            oprot.writeFieldEnd()
+        if self.durationSecs is not None:
+            oprot.writeFieldBegin('durationSecs', TType.I64, 2)
+            oprot.writeI64(self.durationSecs)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class CountSlaPolicy(object):
+    """
+    Number of a job's active tasks that must stay up when one is removed. Since 0.21.0.
+
+    Attributes:
+     - count: Less than the number of instances.
+     - durationSecs: As in PercentageSlaPolicy.
+
+    """
+
+
+    def __init__(self, count=None, durationSecs=None,):
+        super(CountSlaPolicy, self).__setattr__('count', count)
+        super(CountSlaPolicy, self).__setattr__('durationSecs', durationSecs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.count, self.durationSecs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        count = None
+        durationSecs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I64:
+                    count = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    durationSecs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            count=count,
+            durationSecs=durationSecs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('CountSlaPolicy')
+        if self.count is not None:
+            oprot.writeFieldBegin('count', TType.I64, 1)
+            oprot.writeI64(self.count)
+            oprot.writeFieldEnd()
+        if self.durationSecs is not None:
+            oprot.writeFieldBegin('durationSecs', TType.I64, 2)
+            oprot.writeI64(self.durationSecs)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class CoordinatorSlaPolicy(object):
+    """
+    Leaves the decision about a removal to an HTTP service. Since 0.21.0.
+
+    Attributes:
+     - coordinatorUrl: Gets a POST with the query parameter task=cluster/role/environment/name/instance.
+     - statusKey: Member of the JSON answer whose value true permits the removal; usually "drain".
+
+    """
+
+
+    def __init__(self, coordinatorUrl=None, statusKey=None,):
+        super(CoordinatorSlaPolicy, self).__setattr__('coordinatorUrl', coordinatorUrl)
+        super(CoordinatorSlaPolicy, self).__setattr__('statusKey', statusKey)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.coordinatorUrl, self.statusKey, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        coordinatorUrl = None
+        statusKey = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    coordinatorUrl = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    statusKey = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            coordinatorUrl=coordinatorUrl,
+            statusKey=statusKey,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('CoordinatorSlaPolicy')
+        if self.coordinatorUrl is not None:
+            oprot.writeFieldBegin('coordinatorUrl', TType.STRING, 1)
+            oprot.writeString(self.coordinatorUrl.encode('utf-8') if sys.version_info[0] == 2 else self.coordinatorUrl)
+            oprot.writeFieldEnd()
+        if self.statusKey is not None:
+            oprot.writeFieldBegin('statusKey', TType.STRING, 2)
+            oprot.writeString(self.statusKey.encode('utf-8') if sys.version_info[0] == 2 else self.statusKey)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
 class SlaPolicy(object):
     """
+    When a task may be taken down for maintenance or an update. Only for production tiers unless the
+    cluster says otherwise; percentage and count need 20 instances or more by default. Since 0.21.0.
+
     Attributes:
      - percentageSlaPolicy
      - countSlaPolicy
@@ -2745,108 +2894,32 @@ class SlaPolicy(object):
         return not (self == other)
 
 
-class Container(object):
-    """
-    Attributes:
-     - mesos
-     - docker
-
-    """
-
-
-    def __init__(self, mesos=None, docker=None,):
-        super(Container, self).__setattr__('mesos', mesos)
-        super(Container, self).__setattr__('docker', docker)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.mesos, self.docker, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        mesos = None
-        docker = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    mesos = MesosContainer.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    docker = DockerContainer.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            mesos=mesos,
-            docker=docker,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Container')
-        if self.mesos is not None:
-            oprot.writeFieldBegin('mesos', TType.STRUCT, 1)
-            self.mesos.write(oprot)
-            oprot.writeFieldEnd()
-        if self.docker is not None:
-            oprot.writeFieldBegin('docker', TType.STRUCT, 2)
-            self.docker.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
 class TaskConfig(object):
     """
+    Configuration of the tasks of a job. Two configurations are equal when they are so after the
+    scheduler has filled in defaults; updates and grouping calls rely on that.
+
     Attributes:
-     - job
-     - owner
-     - isService
-     - priority
-     - maxTaskFailures
-     - production
-     - tier
-     - resources
+     - job: Key of the job. Clients set it equal to the key of the JobConfiguration.
+     - owner: Who submitted it. For information.
+     - isService: True: replaced however it ends, unless it is killed on request; maxTaskFailures is ignored.
+     - priority: Higher goes first among tasks of one role; also compared for preemption.
+     - maxTaskFailures: Times that an instance may fail before it is not replaced any more. 0 acts as 1, -1 has no
+    limit.
+     - production: Overwritten by the scheduler: true when the tier is neither preemptible nor revocable. Before
+    0.22.0 it picked the tier when that was unset.
+     - tier: Name of a tier (see getTierConfigs). Unset: the default tier of the cluster. Since 0.10.0.
+     - resources: Must hold CPU, RAM and disk. Since 0.14.0.
      - constraints
-     - mesosFetcherUris
-     - taskLinks
-     - contactEmail
-     - executorConfig
-     - metadata
-     - partitionPolicy
-     - slaPolicy
+     - mesosFetcherUris: Since 0.15.0.
+     - taskLinks: Name of a link to its URL, in which %host% and %port:NAME% stand for the place of the task.
+    The reader fills these in. Unset or empty: the scheduler adds links for ports named health
+    and http.
+     - contactEmail: For information.
+     - executorConfig: May be unset only for a Docker container, and only where the cluster allows it.
+     - metadata: Copied to the labels of the Mesos task, as org.apache.aurora.metadata.KEY.
+     - partitionPolicy: Since 0.20.0.
+     - slaPolicy: Since 0.21.0.
      - container
 
     """
@@ -2960,6 +3033,7 @@ class TaskConfig(object):
                         _elem40 = Resource.read(iprot)
                         resources.add(_elem40)
                     iprot.readSetEnd()
+                    resources = frozenset(resources)
                 else:
                     iprot.skip(ftype)
             elif fid == 20:
@@ -2970,6 +3044,7 @@ class TaskConfig(object):
                         _elem46 = Constraint.read(iprot)
                         constraints.add(_elem46)
                     iprot.readSetEnd()
+                    constraints = frozenset(constraints)
                 else:
                     iprot.skip(ftype)
             elif fid == 33:
@@ -2980,6 +3055,7 @@ class TaskConfig(object):
                         _elem52 = MesosFetcherURI.read(iprot)
                         mesosFetcherUris.add(_elem52)
                     iprot.readSetEnd()
+                    mesosFetcherUris = frozenset(mesosFetcherUris)
                 else:
                     iprot.skip(ftype)
             elif fid == 22:
@@ -2991,6 +3067,7 @@ class TaskConfig(object):
                         _val59 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                         taskLinks[_key58] = _val59
                     iprot.readMapEnd()
+                    taskLinks = TFrozenDict(taskLinks)
                 else:
                     iprot.skip(ftype)
             elif fid == 23:
@@ -3011,6 +3088,7 @@ class TaskConfig(object):
                         _elem65 = Metadata.read(iprot)
                         metadata.add(_elem65)
                     iprot.readSetEnd()
+                    metadata = frozenset(metadata)
                 else:
                     iprot.skip(ftype)
             elif fid == 34:
@@ -3159,16 +3237,24 @@ class TaskConfig(object):
         return not (self == other)
 
 
-class ResourceAggregate(object):
+class TaskEvent(object):
     """
+    A change of state in the life of a task.
+
     Attributes:
-     - resources
+     - timestamp: Milliseconds since the epoch.
+     - status
+     - message: Reason, for people. Unset for most ordinary changes.
+     - scheduler: Host name of the scheduler that recorded it.
 
     """
 
 
-    def __init__(self, resources=None,):
-        super(ResourceAggregate, self).__setattr__('resources', resources)
+    def __init__(self, timestamp=None, status=None, message=None, scheduler=None,):
+        super(TaskEvent, self).__setattr__('timestamp', timestamp)
+        super(TaskEvent, self).__setattr__('status', status)
+        super(TaskEvent, self).__setattr__('message', message)
+        super(TaskEvent, self).__setattr__('scheduler', scheduler)
 
     def __setattr__(self, *args):
         raise TypeError("can't modify immutable instance")
@@ -3177,26 +3263,39 @@ class ResourceAggregate(object):
         raise TypeError("can't modify immutable instance")
 
     def __hash__(self):
-        return hash(self.__class__) ^ hash((self.resources, ))
+        return hash(self.__class__) ^ hash((self.timestamp, self.status, self.message, self.scheduler, ))
 
     @classmethod
     def read(cls, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
             return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
         iprot.readStructBegin()
-        resources = None
+        timestamp = None
+        status = None
+        message = None
+        scheduler = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
-            if fid == 4:
-                if ftype == TType.SET:
-                    resources = set()
-                    (_etype75, _size72) = iprot.readSetBegin()
-                    for _i76 in range(_size72):
-                        _elem77 = Resource.read(iprot)
-                        resources.add(_elem77)
-                    iprot.readSetEnd()
+            if fid == 1:
+                if ftype == TType.I64:
+                    timestamp = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    status = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    scheduler = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             else:
@@ -3204,20 +3303,327 @@ class ResourceAggregate(object):
             iprot.readFieldEnd()
         iprot.readStructEnd()
         return cls(
-            resources=resources,
+            timestamp=timestamp,
+            status=status,
+            message=message,
+            scheduler=scheduler,
         )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('ResourceAggregate')
-        if self.resources is not None:
-            oprot.writeFieldBegin('resources', TType.SET, 4)
-            oprot.writeSetBegin(TType.STRUCT, len(self.resources))
-            for iter78 in self.resources:
-                iter78.write(oprot)
-            oprot.writeSetEnd()
+        oprot.writeStructBegin('TaskEvent')
+        if self.timestamp is not None:
+            oprot.writeFieldBegin('timestamp', TType.I64, 1)
+            oprot.writeI64(self.timestamp)
+            oprot.writeFieldEnd()
+        if self.status is not None:
+            oprot.writeFieldBegin('status', TType.I32, 2)
+            oprot.writeI32(self.status)
+            oprot.writeFieldEnd()
+        if self.message is not None:
+            oprot.writeFieldBegin('message', TType.STRING, 3)
+            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
+            oprot.writeFieldEnd()
+        if self.scheduler is not None:
+            oprot.writeFieldBegin('scheduler', TType.STRING, 4)
+            oprot.writeString(self.scheduler.encode('utf-8') if sys.version_info[0] == 2 else self.scheduler)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class AssignedTask(object):
+    """
+    A task and its place.
+
+    Attributes:
+     - taskId: Also the Mesos task id. Made of role, environment, name, instance and a random UUID, joined
+    with hyphens.
+     - slaveId: Mesos agent id. Unset until ASSIGNED.
+     - slaveHost: Host name of the agent. Unset until ASSIGNED.
+     - task
+     - assignedPorts: Port name to number, filled when the task gets its host.
+     - instanceId: Counted from 0; a replacement keeps it.
+
+    """
+
+
+    def __init__(self, taskId=None, slaveId=None, slaveHost=None, task=None, assignedPorts=None, instanceId=None,):
+        super(AssignedTask, self).__setattr__('taskId', taskId)
+        super(AssignedTask, self).__setattr__('slaveId', slaveId)
+        super(AssignedTask, self).__setattr__('slaveHost', slaveHost)
+        super(AssignedTask, self).__setattr__('task', task)
+        super(AssignedTask, self).__setattr__('assignedPorts', assignedPorts)
+        super(AssignedTask, self).__setattr__('instanceId', instanceId)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.taskId, self.slaveId, self.slaveHost, self.task, self.assignedPorts, self.instanceId, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        taskId = None
+        slaveId = None
+        slaveHost = None
+        task = None
+        assignedPorts = None
+        instanceId = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    taskId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    slaveId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    slaveHost = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRUCT:
+                    task = TaskConfig.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.MAP:
+                    assignedPorts = {}
+                    (_ktype73, _vtype74, _size72) = iprot.readMapBegin()
+                    for _i76 in range(_size72):
+                        _key77 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        _val78 = iprot.readI32()
+                        assignedPorts[_key77] = _val78
+                    iprot.readMapEnd()
+                    assignedPorts = TFrozenDict(assignedPorts)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.I32:
+                    instanceId = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            taskId=taskId,
+            slaveId=slaveId,
+            slaveHost=slaveHost,
+            task=task,
+            assignedPorts=assignedPorts,
+            instanceId=instanceId,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('AssignedTask')
+        if self.taskId is not None:
+            oprot.writeFieldBegin('taskId', TType.STRING, 1)
+            oprot.writeString(self.taskId.encode('utf-8') if sys.version_info[0] == 2 else self.taskId)
+            oprot.writeFieldEnd()
+        if self.slaveId is not None:
+            oprot.writeFieldBegin('slaveId', TType.STRING, 2)
+            oprot.writeString(self.slaveId.encode('utf-8') if sys.version_info[0] == 2 else self.slaveId)
+            oprot.writeFieldEnd()
+        if self.slaveHost is not None:
+            oprot.writeFieldBegin('slaveHost', TType.STRING, 3)
+            oprot.writeString(self.slaveHost.encode('utf-8') if sys.version_info[0] == 2 else self.slaveHost)
+            oprot.writeFieldEnd()
+        if self.task is not None:
+            oprot.writeFieldBegin('task', TType.STRUCT, 4)
+            self.task.write(oprot)
+            oprot.writeFieldEnd()
+        if self.assignedPorts is not None:
+            oprot.writeFieldBegin('assignedPorts', TType.MAP, 5)
+            oprot.writeMapBegin(TType.STRING, TType.I32, len(self.assignedPorts))
+            for kiter79, viter80 in self.assignedPorts.items():
+                oprot.writeString(kiter79.encode('utf-8') if sys.version_info[0] == 2 else kiter79)
+                oprot.writeI32(viter80)
+            oprot.writeMapEnd()
+            oprot.writeFieldEnd()
+        if self.instanceId is not None:
+            oprot.writeFieldBegin('instanceId', TType.I32, 6)
+            oprot.writeI32(self.instanceId)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class ScheduledTask(object):
+    """
+    A task as the scheduler keeps it.
+
+    Attributes:
+     - assignedTask
+     - status: Equals the status of the last event.
+     - failureCount: Failures of the instance so far; a replacement goes on counting.
+     - timesPartitioned: Times that this task became PARTITIONED. Since 0.20.0.
+     - taskEvents: In order of time.
+     - ancestorId: Id of the task that this one replaces. Unset for the first of an instance.
+
+    """
+
+
+    def __init__(self, assignedTask=None, status=None, failureCount=None, timesPartitioned=None, taskEvents=None, ancestorId=None,):
+        super(ScheduledTask, self).__setattr__('assignedTask', assignedTask)
+        super(ScheduledTask, self).__setattr__('status', status)
+        super(ScheduledTask, self).__setattr__('failureCount', failureCount)
+        super(ScheduledTask, self).__setattr__('timesPartitioned', timesPartitioned)
+        super(ScheduledTask, self).__setattr__('taskEvents', taskEvents)
+        super(ScheduledTask, self).__setattr__('ancestorId', ancestorId)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.assignedTask, self.status, self.failureCount, self.timesPartitioned, self.taskEvents, self.ancestorId, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        assignedTask = None
+        status = None
+        failureCount = None
+        timesPartitioned = None
+        taskEvents = None
+        ancestorId = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    assignedTask = AssignedTask.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    status = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    failureCount = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.I32:
+                    timesPartitioned = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.LIST:
+                    taskEvents = []
+                    (_etype84, _size81) = iprot.readListBegin()
+                    for _i85 in range(_size81):
+                        _elem86 = TaskEvent.read(iprot)
+                        taskEvents.append(_elem86)
+                    taskEvents = tuple(taskEvents)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.STRING:
+                    ancestorId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            assignedTask=assignedTask,
+            status=status,
+            failureCount=failureCount,
+            timesPartitioned=timesPartitioned,
+            taskEvents=taskEvents,
+            ancestorId=ancestorId,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ScheduledTask')
+        if self.assignedTask is not None:
+            oprot.writeFieldBegin('assignedTask', TType.STRUCT, 1)
+            self.assignedTask.write(oprot)
+            oprot.writeFieldEnd()
+        if self.status is not None:
+            oprot.writeFieldBegin('status', TType.I32, 2)
+            oprot.writeI32(self.status)
+            oprot.writeFieldEnd()
+        if self.failureCount is not None:
+            oprot.writeFieldBegin('failureCount', TType.I32, 3)
+            oprot.writeI32(self.failureCount)
+            oprot.writeFieldEnd()
+        if self.taskEvents is not None:
+            oprot.writeFieldBegin('taskEvents', TType.LIST, 4)
+            oprot.writeListBegin(TType.STRUCT, len(self.taskEvents))
+            for iter87 in self.taskEvents:
+                iter87.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        if self.ancestorId is not None:
+            oprot.writeFieldBegin('ancestorId', TType.STRING, 5)
+            oprot.writeString(self.ancestorId.encode('utf-8') if sys.version_info[0] == 2 else self.ancestorId)
+            oprot.writeFieldEnd()
+        if self.timesPartitioned is not None:
+            oprot.writeFieldBegin('timesPartitioned', TType.I32, 6)
+            oprot.writeI32(self.timesPartitioned)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -3239,13 +3645,17 @@ class ResourceAggregate(object):
 
 class JobConfiguration(object):
     """
+    A job to be made, or as the scheduler describes it.
+
     Attributes:
-     - key
-     - owner
-     - cronSchedule
-     - cronCollisionPolicy
+     - key: Must be set.
+     - owner: May be unset. For information.
+     - cronSchedule: Minute, hour, day of month, month and day of week, in the time zone of the cluster (GMT by
+    default). Set, even to an empty text, it makes this a cron job, which createJob refuses; it
+    cannot be a service then.
+     - cronCollisionPolicy: Unset: KILL_EXISTING.
      - taskConfig
-     - instanceCount
+     - instanceCount: Instances 0 to instanceCount - 1; from 1 to the limit of the cluster (4000 by default).
 
     """
 
@@ -3374,11 +3784,13 @@ class JobConfiguration(object):
 
 class JobStats(object):
     """
+    Tasks of a job, counted by state.
+
     Attributes:
-     - activeTaskCount
-     - finishedTaskCount
-     - failedTaskCount
-     - pendingTaskCount
+     - activeTaskCount: On a host: ASSIGNED, STARTING, RUNNING, PARTITIONED and those being killed.
+     - finishedTaskCount: FINISHED and KILLED.
+     - failedTaskCount: FAILED and LOST.
+     - pendingTaskCount: INIT, PENDING and THROTTLED.
 
     """
 
@@ -3483,10 +3895,12 @@ class JobStats(object):
 
 class JobSummary(object):
     """
+    A job in an overview.
+
     Attributes:
-     - job
+     - job: Here instanceCount counts all stored tasks of the job, ended ones included.
      - stats
-     - nextCronRunMs
+     - nextCronRunMs: Milliseconds since the epoch. Only for a cron job that will run again.
 
     """
 
@@ -3579,6 +3993,8 @@ class JobSummary(object):
 
 class Range(object):
     """
+    Instance ids from first to last, both included.
+
     Attributes:
      - first
      - last
@@ -3662,9 +4078,11 @@ class Range(object):
 
 class ConfigGroup(object):
     """
+    Instances that share one configuration.
+
     Attributes:
      - config
-     - instances
+     - instances: Since 0.10.0.
 
     """
 
@@ -3701,11 +4119,12 @@ class ConfigGroup(object):
             elif fid == 3:
                 if ftype == TType.SET:
                     instances = set()
-                    (_etype82, _size79) = iprot.readSetBegin()
-                    for _i83 in range(_size79):
-                        _elem84 = Range.read(iprot)
-                        instances.add(_elem84)
+                    (_etype91, _size88) = iprot.readSetBegin()
+                    for _i92 in range(_size88):
+                        _elem93 = Range.read(iprot)
+                        instances.add(_elem93)
                     iprot.readSetEnd()
+                    instances = frozenset(instances)
                 else:
                     iprot.skip(ftype)
             else:
@@ -3729,8 +4148,8 @@ class ConfigGroup(object):
         if self.instances is not None:
             oprot.writeFieldBegin('instances', TType.SET, 3)
             oprot.writeSetBegin(TType.STRUCT, len(self.instances))
-            for iter85 in self.instances:
-                iter85.write(oprot)
+            for iter94 in self.instances:
+                iter94.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -3753,6 +4172,8 @@ class ConfigGroup(object):
 
 class ConfigSummary(object):
     """
+    The active tasks of a job, grouped by equal configuration.
+
     Attributes:
      - key
      - groups
@@ -3792,11 +4213,12 @@ class ConfigSummary(object):
             elif fid == 2:
                 if ftype == TType.SET:
                     groups = set()
-                    (_etype89, _size86) = iprot.readSetBegin()
-                    for _i90 in range(_size86):
-                        _elem91 = ConfigGroup.read(iprot)
-                        groups.add(_elem91)
+                    (_etype98, _size95) = iprot.readSetBegin()
+                    for _i99 in range(_size95):
+                        _elem100 = ConfigGroup.read(iprot)
+                        groups.add(_elem100)
                     iprot.readSetEnd()
+                    groups = frozenset(groups)
                 else:
                     iprot.skip(ftype)
             else:
@@ -3820,9 +4242,2749 @@ class ConfigSummary(object):
         if self.groups is not None:
             oprot.writeFieldBegin('groups', TType.SET, 2)
             oprot.writeSetBegin(TType.STRUCT, len(self.groups))
-            for iter92 in self.groups:
-                iter92.write(oprot)
+            for iter101 in self.groups:
+                iter101.write(oprot)
             oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class RoleSummary(object):
+    """
+    Jobs of a role, counted.
+
+    Attributes:
+     - role
+     - jobCount: Job keys that have any task, ended ones included.
+     - cronJobCount: Cron entries.
+
+    """
+
+
+    def __init__(self, role=None, jobCount=None, cronJobCount=None,):
+        super(RoleSummary, self).__setattr__('role', role)
+        super(RoleSummary, self).__setattr__('jobCount', jobCount)
+        super(RoleSummary, self).__setattr__('cronJobCount', cronJobCount)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.role, self.jobCount, self.cronJobCount, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        role = None
+        jobCount = None
+        cronJobCount = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    jobCount = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    cronJobCount = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            role=role,
+            jobCount=jobCount,
+            cronJobCount=cronJobCount,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('RoleSummary')
+        if self.role is not None:
+            oprot.writeFieldBegin('role', TType.STRING, 1)
+            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
+            oprot.writeFieldEnd()
+        if self.jobCount is not None:
+            oprot.writeFieldBegin('jobCount', TType.I32, 2)
+            oprot.writeI32(self.jobCount)
+            oprot.writeFieldEnd()
+        if self.cronJobCount is not None:
+            oprot.writeFieldBegin('cronJobCount', TType.I32, 3)
+            oprot.writeI32(self.cronJobCount)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class PendingReason(object):
+    """
+    Why a task still waits for a host.
+
+    Attributes:
+     - taskId
+     - reason: Texts joined with a comma, such as "Insufficient: CPU,Insufficient: RAM". Empty: not known (yet).
+
+    """
+
+
+    def __init__(self, taskId=None, reason=None,):
+        super(PendingReason, self).__setattr__('taskId', taskId)
+        super(PendingReason, self).__setattr__('reason', reason)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.taskId, self.reason, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        taskId = None
+        reason = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    taskId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    reason = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            taskId=taskId,
+            reason=reason,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('PendingReason')
+        if self.taskId is not None:
+            oprot.writeFieldBegin('taskId', TType.STRING, 1)
+            oprot.writeString(self.taskId.encode('utf-8') if sys.version_info[0] == 2 else self.taskId)
+            oprot.writeFieldEnd()
+        if self.reason is not None:
+            oprot.writeFieldBegin('reason', TType.STRING, 2)
+            oprot.writeString(self.reason.encode('utf-8') if sys.version_info[0] == 2 else self.reason)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class TaskQuery(object):
+    """
+    Chooses tasks. All fields that are set must match; of a set, any one member. Unset and empty
+    fields do not filter, so an empty query means every stored task, ended ones included. The order
+    of the answer is arbitrary. Complete job keys that are no valid identifiers give ERROR.
+
+    Attributes:
+     - role
+     - environment
+     - jobName
+     - taskIds
+     - statuses: Not allowed in getPendingReason.
+     - instanceIds
+     - slaveHosts: Host names; tasks without a host never match. Not allowed in getPendingReason.
+     - jobKeys
+     - offset: Matching tasks to leave out. Only for getTasksStatus, getTasksWithoutConfigs and
+    getPendingReason. No stable paging: the order may change between calls.
+     - limit: Most tasks to return; 0 for no limit. Same calls, and pruneTasks.
+
+    """
+
+
+    def __init__(self, role=None, environment=None, jobName=None, taskIds=None, statuses=None, instanceIds=None, slaveHosts=None, jobKeys=None, offset=None, limit=None,):
+        super(TaskQuery, self).__setattr__('role', role)
+        super(TaskQuery, self).__setattr__('environment', environment)
+        super(TaskQuery, self).__setattr__('jobName', jobName)
+        super(TaskQuery, self).__setattr__('taskIds', taskIds)
+        super(TaskQuery, self).__setattr__('statuses', statuses)
+        super(TaskQuery, self).__setattr__('instanceIds', instanceIds)
+        super(TaskQuery, self).__setattr__('slaveHosts', slaveHosts)
+        super(TaskQuery, self).__setattr__('jobKeys', jobKeys)
+        super(TaskQuery, self).__setattr__('offset', offset)
+        super(TaskQuery, self).__setattr__('limit', limit)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.role, self.environment, self.jobName, self.taskIds, self.statuses, self.instanceIds, self.slaveHosts, self.jobKeys, self.offset, self.limit, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        role = None
+        environment = None
+        jobName = None
+        taskIds = None
+        statuses = None
+        instanceIds = None
+        slaveHosts = None
+        jobKeys = None
+        offset = None
+        limit = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 14:
+                if ftype == TType.STRING:
+                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 9:
+                if ftype == TType.STRING:
+                    environment = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    jobName = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.SET:
+                    taskIds = set()
+                    (_etype105, _size102) = iprot.readSetBegin()
+                    for _i106 in range(_size102):
+                        _elem107 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        taskIds.add(_elem107)
+                    iprot.readSetEnd()
+                    taskIds = frozenset(taskIds)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.SET:
+                    statuses = set()
+                    (_etype111, _size108) = iprot.readSetBegin()
+                    for _i112 in range(_size108):
+                        _elem113 = iprot.readI32()
+                        statuses.add(_elem113)
+                    iprot.readSetEnd()
+                    statuses = frozenset(statuses)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 7:
+                if ftype == TType.SET:
+                    instanceIds = set()
+                    (_etype117, _size114) = iprot.readSetBegin()
+                    for _i118 in range(_size114):
+                        _elem119 = iprot.readI32()
+                        instanceIds.add(_elem119)
+                    iprot.readSetEnd()
+                    instanceIds = frozenset(instanceIds)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 10:
+                if ftype == TType.SET:
+                    slaveHosts = set()
+                    (_etype123, _size120) = iprot.readSetBegin()
+                    for _i124 in range(_size120):
+                        _elem125 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        slaveHosts.add(_elem125)
+                    iprot.readSetEnd()
+                    slaveHosts = frozenset(slaveHosts)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 11:
+                if ftype == TType.SET:
+                    jobKeys = set()
+                    (_etype129, _size126) = iprot.readSetBegin()
+                    for _i130 in range(_size126):
+                        _elem131 = JobKey.read(iprot)
+                        jobKeys.add(_elem131)
+                    iprot.readSetEnd()
+                    jobKeys = frozenset(jobKeys)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 12:
+                if ftype == TType.I32:
+                    offset = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 13:
+                if ftype == TType.I32:
+                    limit = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            role=role,
+            environment=environment,
+            jobName=jobName,
+            taskIds=taskIds,
+            statuses=statuses,
+            instanceIds=instanceIds,
+            slaveHosts=slaveHosts,
+            jobKeys=jobKeys,
+            offset=offset,
+            limit=limit,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('TaskQuery')
+        if self.jobName is not None:
+            oprot.writeFieldBegin('jobName', TType.STRING, 2)
+            oprot.writeString(self.jobName.encode('utf-8') if sys.version_info[0] == 2 else self.jobName)
+            oprot.writeFieldEnd()
+        if self.taskIds is not None:
+            oprot.writeFieldBegin('taskIds', TType.SET, 4)
+            oprot.writeSetBegin(TType.STRING, len(self.taskIds))
+            for iter132 in self.taskIds:
+                oprot.writeString(iter132.encode('utf-8') if sys.version_info[0] == 2 else iter132)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.statuses is not None:
+            oprot.writeFieldBegin('statuses', TType.SET, 5)
+            oprot.writeSetBegin(TType.I32, len(self.statuses))
+            for iter133 in self.statuses:
+                oprot.writeI32(iter133)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.instanceIds is not None:
+            oprot.writeFieldBegin('instanceIds', TType.SET, 7)
+            oprot.writeSetBegin(TType.I32, len(self.instanceIds))
+            for iter134 in self.instanceIds:
+                oprot.writeI32(iter134)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.environment is not None:
+            oprot.writeFieldBegin('environment', TType.STRING, 9)
+            oprot.writeString(self.environment.encode('utf-8') if sys.version_info[0] == 2 else self.environment)
+            oprot.writeFieldEnd()
+        if self.slaveHosts is not None:
+            oprot.writeFieldBegin('slaveHosts', TType.SET, 10)
+            oprot.writeSetBegin(TType.STRING, len(self.slaveHosts))
+            for iter135 in self.slaveHosts:
+                oprot.writeString(iter135.encode('utf-8') if sys.version_info[0] == 2 else iter135)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.jobKeys is not None:
+            oprot.writeFieldBegin('jobKeys', TType.SET, 11)
+            oprot.writeSetBegin(TType.STRUCT, len(self.jobKeys))
+            for iter136 in self.jobKeys:
+                iter136.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.offset is not None:
+            oprot.writeFieldBegin('offset', TType.I32, 12)
+            oprot.writeI32(self.offset)
+            oprot.writeFieldEnd()
+        if self.limit is not None:
+            oprot.writeFieldBegin('limit', TType.I32, 13)
+            oprot.writeI32(self.limit)
+            oprot.writeFieldEnd()
+        if self.role is not None:
+            oprot.writeFieldBegin('role', TType.STRING, 14)
+            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateKey(object):
+    """
+    Address of an update.
+
+    Attributes:
+     - job
+     - id: A random UUID, given by the scheduler.
+
+    """
+
+
+    def __init__(self, job=None, id=None,):
+        super(JobUpdateKey, self).__setattr__('job', job)
+        super(JobUpdateKey, self).__setattr__('id', id)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.job, self.id, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        job = None
+        id = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    job = JobKey.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    id = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            job=job,
+            id=id,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateKey')
+        if self.job is not None:
+            oprot.writeFieldBegin('job', TType.STRUCT, 1)
+            self.job.write(oprot)
+            oprot.writeFieldEnd()
+        if self.id is not None:
+            oprot.writeFieldBegin('id', TType.STRING, 2)
+            oprot.writeString(self.id.encode('utf-8') if sys.version_info[0] == 2 else self.id)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class QueueJobUpdateStrategy(object):
+    """
+    A fixed number of instances in work; the next follows as each one is done. Since 0.22.0.
+
+    Attributes:
+     - groupSize
+
+    """
+
+
+    def __init__(self, groupSize=None,):
+        super(QueueJobUpdateStrategy, self).__setattr__('groupSize', groupSize)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.groupSize, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        groupSize = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    groupSize = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            groupSize=groupSize,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('QueueJobUpdateStrategy')
+        if self.groupSize is not None:
+            oprot.writeFieldBegin('groupSize', TType.I32, 1)
+            oprot.writeI32(self.groupSize)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class BatchJobUpdateStrategy(object):
+    """
+    One group after another; the next starts when the whole group is done. Since 0.22.0.
+
+    Attributes:
+     - groupSize
+     - autopauseAfterBatch: Pause before each further group of a roll forward, until resumeJobUpdate.
+
+    """
+
+
+    def __init__(self, groupSize=None, autopauseAfterBatch=None,):
+        super(BatchJobUpdateStrategy, self).__setattr__('groupSize', groupSize)
+        super(BatchJobUpdateStrategy, self).__setattr__('autopauseAfterBatch', autopauseAfterBatch)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.groupSize, self.autopauseAfterBatch, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        groupSize = None
+        autopauseAfterBatch = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    groupSize = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.BOOL:
+                    autopauseAfterBatch = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            groupSize=groupSize,
+            autopauseAfterBatch=autopauseAfterBatch,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('BatchJobUpdateStrategy')
+        if self.groupSize is not None:
+            oprot.writeFieldBegin('groupSize', TType.I32, 1)
+            oprot.writeI32(self.groupSize)
+            oprot.writeFieldEnd()
+        if self.autopauseAfterBatch is not None:
+            oprot.writeFieldBegin('autopauseAfterBatch', TType.BOOL, 2)
+            oprot.writeBool(self.autopauseAfterBatch)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class VariableBatchJobUpdateStrategy(object):
+    """
+    Like a batch, with a size for each group; the last size repeats. Since 0.22.0.
+
+    Attributes:
+     - groupSizes: Each more than 0.
+     - autopauseAfterBatch: As in BatchJobUpdateStrategy.
+
+    """
+
+
+    def __init__(self, groupSizes=None, autopauseAfterBatch=None,):
+        super(VariableBatchJobUpdateStrategy, self).__setattr__('groupSizes', groupSizes)
+        super(VariableBatchJobUpdateStrategy, self).__setattr__('autopauseAfterBatch', autopauseAfterBatch)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.groupSizes, self.autopauseAfterBatch, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        groupSizes = None
+        autopauseAfterBatch = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.LIST:
+                    groupSizes = []
+                    (_etype140, _size137) = iprot.readListBegin()
+                    for _i141 in range(_size137):
+                        _elem142 = iprot.readI32()
+                        groupSizes.append(_elem142)
+                    groupSizes = tuple(groupSizes)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.BOOL:
+                    autopauseAfterBatch = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            groupSizes=groupSizes,
+            autopauseAfterBatch=autopauseAfterBatch,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('VariableBatchJobUpdateStrategy')
+        if self.groupSizes is not None:
+            oprot.writeFieldBegin('groupSizes', TType.LIST, 1)
+            oprot.writeListBegin(TType.I32, len(self.groupSizes))
+            for iter143 in self.groupSizes:
+                oprot.writeI32(iter143)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        if self.autopauseAfterBatch is not None:
+            oprot.writeFieldBegin('autopauseAfterBatch', TType.BOOL, 2)
+            oprot.writeBool(self.autopauseAfterBatch)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateStrategy(object):
+    """
+    In what portions an update goes on. Since 0.22.0.
+
+    Attributes:
+     - queueStrategy
+     - batchStrategy
+     - varBatchStrategy
+
+    """
+
+
+    def __init__(self, queueStrategy=None, batchStrategy=None, varBatchStrategy=None,):
+        super(JobUpdateStrategy, self).__setattr__('queueStrategy', queueStrategy)
+        super(JobUpdateStrategy, self).__setattr__('batchStrategy', batchStrategy)
+        super(JobUpdateStrategy, self).__setattr__('varBatchStrategy', varBatchStrategy)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.queueStrategy, self.batchStrategy, self.varBatchStrategy, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        queueStrategy = None
+        batchStrategy = None
+        varBatchStrategy = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    queueStrategy = QueueJobUpdateStrategy.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    batchStrategy = BatchJobUpdateStrategy.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    varBatchStrategy = VariableBatchJobUpdateStrategy.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            queueStrategy=queueStrategy,
+            batchStrategy=batchStrategy,
+            varBatchStrategy=varBatchStrategy,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateStrategy')
+        if self.queueStrategy is not None:
+            oprot.writeFieldBegin('queueStrategy', TType.STRUCT, 1)
+            self.queueStrategy.write(oprot)
+            oprot.writeFieldEnd()
+        if self.batchStrategy is not None:
+            oprot.writeFieldBegin('batchStrategy', TType.STRUCT, 2)
+            self.batchStrategy.write(oprot)
+            oprot.writeFieldEnd()
+        if self.varBatchStrategy is not None:
+            oprot.writeFieldBegin('varBatchStrategy', TType.STRUCT, 3)
+            self.varBatchStrategy.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateSettings(object):
+    """
+    How an update is carried out.
+
+    Attributes:
+     - updateGroupSize: Instances in work at once. Used when updateStrategy is unset.
+     - maxPerInstanceFailures: Failures of one instance that are tolerated; 0 or more.
+     - maxFailedInstances: Failed instances that are tolerated; 0 or more.
+     - minWaitInInstanceRunningMs: Milliseconds that an instance must stay RUNNING to count as updated; 0 or more.
+     - rollbackOnFailure: True: too many failures start a roll back; false: they end the update as FAILED.
+     - updateOnlyTheseInstances: Empty: all instances.
+     - waitForBatchCompletion: True chooses the batch strategy, false the queue. Used when updateStrategy is unset.
+     - blockIfNoPulsesAfterMs: Milliseconds. More than 0: the update goes on only while the last pulse is younger.
+     - slaAware: Kills obey the slaPolicy of the task, which must then be set. Since 0.21.0.
+     - updateStrategy: Since 0.22.0.
+
+    """
+
+
+    def __init__(self, updateGroupSize=None, maxPerInstanceFailures=None, maxFailedInstances=None, minWaitInInstanceRunningMs=None, rollbackOnFailure=None, updateOnlyTheseInstances=None, waitForBatchCompletion=None, blockIfNoPulsesAfterMs=None, slaAware=None, updateStrategy=None,):
+        super(JobUpdateSettings, self).__setattr__('updateGroupSize', updateGroupSize)
+        super(JobUpdateSettings, self).__setattr__('maxPerInstanceFailures', maxPerInstanceFailures)
+        super(JobUpdateSettings, self).__setattr__('maxFailedInstances', maxFailedInstances)
+        super(JobUpdateSettings, self).__setattr__('minWaitInInstanceRunningMs', minWaitInInstanceRunningMs)
+        super(JobUpdateSettings, self).__setattr__('rollbackOnFailure', rollbackOnFailure)
+        super(JobUpdateSettings, self).__setattr__('updateOnlyTheseInstances', updateOnlyTheseInstances)
+        super(JobUpdateSettings, self).__setattr__('waitForBatchCompletion', waitForBatchCompletion)
+        super(JobUpdateSettings, self).__setattr__('blockIfNoPulsesAfterMs', blockIfNoPulsesAfterMs)
+        super(JobUpdateSettings, self).__setattr__('slaAware', slaAware)
+        super(JobUpdateSettings, self).__setattr__('updateStrategy', updateStrategy)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.updateGroupSize, self.maxPerInstanceFailures, self.maxFailedInstances, self.minWaitInInstanceRunningMs, self.rollbackOnFailure, self.updateOnlyTheseInstances, self.waitForBatchCompletion, self.blockIfNoPulsesAfterMs, self.slaAware, self.updateStrategy, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        updateGroupSize = None
+        maxPerInstanceFailures = None
+        maxFailedInstances = None
+        minWaitInInstanceRunningMs = None
+        rollbackOnFailure = None
+        updateOnlyTheseInstances = None
+        waitForBatchCompletion = None
+        blockIfNoPulsesAfterMs = None
+        slaAware = None
+        updateStrategy = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    updateGroupSize = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    maxPerInstanceFailures = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    maxFailedInstances = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.I32:
+                    minWaitInInstanceRunningMs = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.BOOL:
+                    rollbackOnFailure = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 7:
+                if ftype == TType.SET:
+                    updateOnlyTheseInstances = set()
+                    (_etype147, _size144) = iprot.readSetBegin()
+                    for _i148 in range(_size144):
+                        _elem149 = Range.read(iprot)
+                        updateOnlyTheseInstances.add(_elem149)
+                    iprot.readSetEnd()
+                    updateOnlyTheseInstances = frozenset(updateOnlyTheseInstances)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 8:
+                if ftype == TType.BOOL:
+                    waitForBatchCompletion = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 9:
+                if ftype == TType.I32:
+                    blockIfNoPulsesAfterMs = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 10:
+                if ftype == TType.BOOL:
+                    slaAware = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 11:
+                if ftype == TType.STRUCT:
+                    updateStrategy = JobUpdateStrategy.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            updateGroupSize=updateGroupSize,
+            maxPerInstanceFailures=maxPerInstanceFailures,
+            maxFailedInstances=maxFailedInstances,
+            minWaitInInstanceRunningMs=minWaitInInstanceRunningMs,
+            rollbackOnFailure=rollbackOnFailure,
+            updateOnlyTheseInstances=updateOnlyTheseInstances,
+            waitForBatchCompletion=waitForBatchCompletion,
+            blockIfNoPulsesAfterMs=blockIfNoPulsesAfterMs,
+            slaAware=slaAware,
+            updateStrategy=updateStrategy,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateSettings')
+        if self.updateGroupSize is not None:
+            oprot.writeFieldBegin('updateGroupSize', TType.I32, 1)
+            oprot.writeI32(self.updateGroupSize)
+            oprot.writeFieldEnd()
+        if self.maxPerInstanceFailures is not None:
+            oprot.writeFieldBegin('maxPerInstanceFailures', TType.I32, 2)
+            oprot.writeI32(self.maxPerInstanceFailures)
+            oprot.writeFieldEnd()
+        if self.maxFailedInstances is not None:
+            oprot.writeFieldBegin('maxFailedInstances', TType.I32, 3)
+            oprot.writeI32(self.maxFailedInstances)
+            oprot.writeFieldEnd()
+        if self.minWaitInInstanceRunningMs is not None:
+            oprot.writeFieldBegin('minWaitInInstanceRunningMs', TType.I32, 5)
+            oprot.writeI32(self.minWaitInInstanceRunningMs)
+            oprot.writeFieldEnd()
+        if self.rollbackOnFailure is not None:
+            oprot.writeFieldBegin('rollbackOnFailure', TType.BOOL, 6)
+            oprot.writeBool(self.rollbackOnFailure)
+            oprot.writeFieldEnd()
+        if self.updateOnlyTheseInstances is not None:
+            oprot.writeFieldBegin('updateOnlyTheseInstances', TType.SET, 7)
+            oprot.writeSetBegin(TType.STRUCT, len(self.updateOnlyTheseInstances))
+            for iter150 in self.updateOnlyTheseInstances:
+                iter150.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.waitForBatchCompletion is not None:
+            oprot.writeFieldBegin('waitForBatchCompletion', TType.BOOL, 8)
+            oprot.writeBool(self.waitForBatchCompletion)
+            oprot.writeFieldEnd()
+        if self.blockIfNoPulsesAfterMs is not None:
+            oprot.writeFieldBegin('blockIfNoPulsesAfterMs', TType.I32, 9)
+            oprot.writeI32(self.blockIfNoPulsesAfterMs)
+            oprot.writeFieldEnd()
+        if self.slaAware is not None:
+            oprot.writeFieldBegin('slaAware', TType.BOOL, 10)
+            oprot.writeBool(self.slaAware)
+            oprot.writeFieldEnd()
+        if self.updateStrategy is not None:
+            oprot.writeFieldBegin('updateStrategy', TType.STRUCT, 11)
+            self.updateStrategy.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateEvent(object):
+    """
+    A change of state in the life of an update.
+
+    Attributes:
+     - status
+     - timestampMs: Milliseconds since the epoch.
+     - user: Set only when a user caused it.
+     - message
+
+    """
+
+
+    def __init__(self, status=None, timestampMs=None, user=None, message=None,):
+        super(JobUpdateEvent, self).__setattr__('status', status)
+        super(JobUpdateEvent, self).__setattr__('timestampMs', timestampMs)
+        super(JobUpdateEvent, self).__setattr__('user', user)
+        super(JobUpdateEvent, self).__setattr__('message', message)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.status, self.timestampMs, self.user, self.message, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        status = None
+        timestampMs = None
+        user = None
+        message = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    status = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    timestampMs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            status=status,
+            timestampMs=timestampMs,
+            user=user,
+            message=message,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateEvent')
+        if self.status is not None:
+            oprot.writeFieldBegin('status', TType.I32, 1)
+            oprot.writeI32(self.status)
+            oprot.writeFieldEnd()
+        if self.timestampMs is not None:
+            oprot.writeFieldBegin('timestampMs', TType.I64, 2)
+            oprot.writeI64(self.timestampMs)
+            oprot.writeFieldEnd()
+        if self.user is not None:
+            oprot.writeFieldBegin('user', TType.STRING, 3)
+            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
+            oprot.writeFieldEnd()
+        if self.message is not None:
+            oprot.writeFieldBegin('message', TType.STRING, 4)
+            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobInstanceUpdateEvent(object):
+    """
+    Something that an update did to one instance.
+
+    Attributes:
+     - instanceId
+     - timestampMs: Milliseconds since the epoch.
+     - action
+     - message: Since 0.21.0.
+
+    """
+
+
+    def __init__(self, instanceId=None, timestampMs=None, action=None, message=None,):
+        super(JobInstanceUpdateEvent, self).__setattr__('instanceId', instanceId)
+        super(JobInstanceUpdateEvent, self).__setattr__('timestampMs', timestampMs)
+        super(JobInstanceUpdateEvent, self).__setattr__('action', action)
+        super(JobInstanceUpdateEvent, self).__setattr__('message', message)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.instanceId, self.timestampMs, self.action, self.message, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        instanceId = None
+        timestampMs = None
+        action = None
+        message = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    instanceId = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    timestampMs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    action = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            instanceId=instanceId,
+            timestampMs=timestampMs,
+            action=action,
+            message=message,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobInstanceUpdateEvent')
+        if self.instanceId is not None:
+            oprot.writeFieldBegin('instanceId', TType.I32, 1)
+            oprot.writeI32(self.instanceId)
+            oprot.writeFieldEnd()
+        if self.timestampMs is not None:
+            oprot.writeFieldBegin('timestampMs', TType.I64, 2)
+            oprot.writeI64(self.timestampMs)
+            oprot.writeFieldEnd()
+        if self.action is not None:
+            oprot.writeFieldBegin('action', TType.I32, 3)
+            oprot.writeI32(self.action)
+            oprot.writeFieldEnd()
+        if self.message is not None:
+            oprot.writeFieldBegin('message', TType.STRING, 4)
+            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class InstanceTaskConfig(object):
+    """
+    A configuration and the instances that have it.
+
+    Attributes:
+     - task
+     - instances
+
+    """
+
+
+    def __init__(self, task=None, instances=None,):
+        super(InstanceTaskConfig, self).__setattr__('task', task)
+        super(InstanceTaskConfig, self).__setattr__('instances', instances)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.task, self.instances, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        task = None
+        instances = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    task = TaskConfig.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.SET:
+                    instances = set()
+                    (_etype154, _size151) = iprot.readSetBegin()
+                    for _i155 in range(_size151):
+                        _elem156 = Range.read(iprot)
+                        instances.add(_elem156)
+                    iprot.readSetEnd()
+                    instances = frozenset(instances)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            task=task,
+            instances=instances,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('InstanceTaskConfig')
+        if self.task is not None:
+            oprot.writeFieldBegin('task', TType.STRUCT, 1)
+            self.task.write(oprot)
+            oprot.writeFieldEnd()
+        if self.instances is not None:
+            oprot.writeFieldBegin('instances', TType.SET, 2)
+            oprot.writeSetBegin(TType.STRUCT, len(self.instances))
+            for iter157 in self.instances:
+                iter157.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateState(object):
+    """
+    Where an update stands.
+
+    Attributes:
+     - status
+     - createdTimestampMs: Milliseconds since the epoch; time of the first event.
+     - lastModifiedTimestampMs: Milliseconds since the epoch; time of the last event of the update or of an instance.
+
+    """
+
+
+    def __init__(self, status=None, createdTimestampMs=None, lastModifiedTimestampMs=None,):
+        super(JobUpdateState, self).__setattr__('status', status)
+        super(JobUpdateState, self).__setattr__('createdTimestampMs', createdTimestampMs)
+        super(JobUpdateState, self).__setattr__('lastModifiedTimestampMs', lastModifiedTimestampMs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.status, self.createdTimestampMs, self.lastModifiedTimestampMs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        status = None
+        createdTimestampMs = None
+        lastModifiedTimestampMs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    status = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I64:
+                    createdTimestampMs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I64:
+                    lastModifiedTimestampMs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            status=status,
+            createdTimestampMs=createdTimestampMs,
+            lastModifiedTimestampMs=lastModifiedTimestampMs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateState')
+        if self.status is not None:
+            oprot.writeFieldBegin('status', TType.I32, 1)
+            oprot.writeI32(self.status)
+            oprot.writeFieldEnd()
+        if self.createdTimestampMs is not None:
+            oprot.writeFieldBegin('createdTimestampMs', TType.I64, 2)
+            oprot.writeI64(self.createdTimestampMs)
+            oprot.writeFieldEnd()
+        if self.lastModifiedTimestampMs is not None:
+            oprot.writeFieldBegin('lastModifiedTimestampMs', TType.I64, 3)
+            oprot.writeI64(self.lastModifiedTimestampMs)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateSummary(object):
+    """
+    An update in an overview.
+
+    Attributes:
+     - key
+     - user: Who started it: the authenticated name, or UNSECURE where authentication is off.
+     - state
+     - metadata: Since 0.16.0.
+
+    """
+
+
+    def __init__(self, key=None, user=None, state=None, metadata=None,):
+        super(JobUpdateSummary, self).__setattr__('key', key)
+        super(JobUpdateSummary, self).__setattr__('user', user)
+        super(JobUpdateSummary, self).__setattr__('state', state)
+        super(JobUpdateSummary, self).__setattr__('metadata', metadata)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.key, self.user, self.state, self.metadata, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        key = None
+        user = None
+        state = None
+        metadata = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 5:
+                if ftype == TType.STRUCT:
+                    key = JobUpdateKey.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRUCT:
+                    state = JobUpdateState.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.SET:
+                    metadata = set()
+                    (_etype161, _size158) = iprot.readSetBegin()
+                    for _i162 in range(_size158):
+                        _elem163 = Metadata.read(iprot)
+                        metadata.add(_elem163)
+                    iprot.readSetEnd()
+                    metadata = frozenset(metadata)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            key=key,
+            user=user,
+            state=state,
+            metadata=metadata,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateSummary')
+        if self.user is not None:
+            oprot.writeFieldBegin('user', TType.STRING, 3)
+            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
+            oprot.writeFieldEnd()
+        if self.state is not None:
+            oprot.writeFieldBegin('state', TType.STRUCT, 4)
+            self.state.write(oprot)
+            oprot.writeFieldEnd()
+        if self.key is not None:
+            oprot.writeFieldBegin('key', TType.STRUCT, 5)
+            self.key.write(oprot)
+            oprot.writeFieldEnd()
+        if self.metadata is not None:
+            oprot.writeFieldBegin('metadata', TType.SET, 6)
+            oprot.writeSetBegin(TType.STRUCT, len(self.metadata))
+            for iter164 in self.metadata:
+                iter164.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateInstructions(object):
+    """
+    What an update changes.
+
+    Attributes:
+     - initialState: Configurations of the affected instances before the update.
+     - desiredState: The new configuration. Unset when instances are only removed.
+     - settings
+
+    """
+
+
+    def __init__(self, initialState=None, desiredState=None, settings=None,):
+        super(JobUpdateInstructions, self).__setattr__('initialState', initialState)
+        super(JobUpdateInstructions, self).__setattr__('desiredState', desiredState)
+        super(JobUpdateInstructions, self).__setattr__('settings', settings)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.initialState, self.desiredState, self.settings, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        initialState = None
+        desiredState = None
+        settings = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.SET:
+                    initialState = set()
+                    (_etype168, _size165) = iprot.readSetBegin()
+                    for _i169 in range(_size165):
+                        _elem170 = InstanceTaskConfig.read(iprot)
+                        initialState.add(_elem170)
+                    iprot.readSetEnd()
+                    initialState = frozenset(initialState)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    desiredState = InstanceTaskConfig.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    settings = JobUpdateSettings.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            initialState=initialState,
+            desiredState=desiredState,
+            settings=settings,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateInstructions')
+        if self.initialState is not None:
+            oprot.writeFieldBegin('initialState', TType.SET, 1)
+            oprot.writeSetBegin(TType.STRUCT, len(self.initialState))
+            for iter171 in self.initialState:
+                iter171.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.desiredState is not None:
+            oprot.writeFieldBegin('desiredState', TType.STRUCT, 2)
+            self.desiredState.write(oprot)
+            oprot.writeFieldEnd()
+        if self.settings is not None:
+            oprot.writeFieldBegin('settings', TType.STRUCT, 3)
+            self.settings.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdate(object):
+    """
+    An update.
+
+    Attributes:
+     - summary
+     - instructions
+
+    """
+
+
+    def __init__(self, summary=None, instructions=None,):
+        super(JobUpdate, self).__setattr__('summary', summary)
+        super(JobUpdate, self).__setattr__('instructions', instructions)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.summary, self.instructions, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        summary = None
+        instructions = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    summary = JobUpdateSummary.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    instructions = JobUpdateInstructions.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            summary=summary,
+            instructions=instructions,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdate')
+        if self.summary is not None:
+            oprot.writeFieldBegin('summary', TType.STRUCT, 1)
+            self.summary.write(oprot)
+            oprot.writeFieldEnd()
+        if self.instructions is not None:
+            oprot.writeFieldBegin('instructions', TType.STRUCT, 2)
+            self.instructions.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateDetails(object):
+    """
+    An update with its history.
+
+    Attributes:
+     - update
+     - updateEvents: In order of time.
+     - instanceEvents: In order of time.
+
+    """
+
+
+    def __init__(self, update=None, updateEvents=None, instanceEvents=None,):
+        super(JobUpdateDetails, self).__setattr__('update', update)
+        super(JobUpdateDetails, self).__setattr__('updateEvents', updateEvents)
+        super(JobUpdateDetails, self).__setattr__('instanceEvents', instanceEvents)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.update, self.updateEvents, self.instanceEvents, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        update = None
+        updateEvents = None
+        instanceEvents = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    update = JobUpdate.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.LIST:
+                    updateEvents = []
+                    (_etype175, _size172) = iprot.readListBegin()
+                    for _i176 in range(_size172):
+                        _elem177 = JobUpdateEvent.read(iprot)
+                        updateEvents.append(_elem177)
+                    updateEvents = tuple(updateEvents)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.LIST:
+                    instanceEvents = []
+                    (_etype181, _size178) = iprot.readListBegin()
+                    for _i182 in range(_size178):
+                        _elem183 = JobInstanceUpdateEvent.read(iprot)
+                        instanceEvents.append(_elem183)
+                    instanceEvents = tuple(instanceEvents)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            update=update,
+            updateEvents=updateEvents,
+            instanceEvents=instanceEvents,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateDetails')
+        if self.update is not None:
+            oprot.writeFieldBegin('update', TType.STRUCT, 1)
+            self.update.write(oprot)
+            oprot.writeFieldEnd()
+        if self.updateEvents is not None:
+            oprot.writeFieldBegin('updateEvents', TType.LIST, 2)
+            oprot.writeListBegin(TType.STRUCT, len(self.updateEvents))
+            for iter184 in self.updateEvents:
+                iter184.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        if self.instanceEvents is not None:
+            oprot.writeFieldBegin('instanceEvents', TType.LIST, 3)
+            oprot.writeListBegin(TType.STRUCT, len(self.instanceEvents))
+            for iter185 in self.instanceEvents:
+                iter185.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateRequest(object):
+    """
+    Asks for instances 0 to instanceCount - 1 to have this configuration.
+
+    Attributes:
+     - taskConfig: Must be a service.
+     - instanceCount
+     - settings
+     - metadata: Since 0.16.0.
+
+    """
+
+
+    def __init__(self, taskConfig=None, instanceCount=None, settings=None, metadata=None,):
+        super(JobUpdateRequest, self).__setattr__('taskConfig', taskConfig)
+        super(JobUpdateRequest, self).__setattr__('instanceCount', instanceCount)
+        super(JobUpdateRequest, self).__setattr__('settings', settings)
+        super(JobUpdateRequest, self).__setattr__('metadata', metadata)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.taskConfig, self.instanceCount, self.settings, self.metadata, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        taskConfig = None
+        instanceCount = None
+        settings = None
+        metadata = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRUCT:
+                    taskConfig = TaskConfig.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    instanceCount = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    settings = JobUpdateSettings.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.SET:
+                    metadata = set()
+                    (_etype189, _size186) = iprot.readSetBegin()
+                    for _i190 in range(_size186):
+                        _elem191 = Metadata.read(iprot)
+                        metadata.add(_elem191)
+                    iprot.readSetEnd()
+                    metadata = frozenset(metadata)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            taskConfig=taskConfig,
+            instanceCount=instanceCount,
+            settings=settings,
+            metadata=metadata,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateRequest')
+        if self.taskConfig is not None:
+            oprot.writeFieldBegin('taskConfig', TType.STRUCT, 1)
+            self.taskConfig.write(oprot)
+            oprot.writeFieldEnd()
+        if self.instanceCount is not None:
+            oprot.writeFieldBegin('instanceCount', TType.I32, 2)
+            oprot.writeI32(self.instanceCount)
+            oprot.writeFieldEnd()
+        if self.settings is not None:
+            oprot.writeFieldBegin('settings', TType.STRUCT, 3)
+            self.settings.write(oprot)
+            oprot.writeFieldEnd()
+        if self.metadata is not None:
+            oprot.writeFieldBegin('metadata', TType.SET, 4)
+            oprot.writeSetBegin(TType.STRUCT, len(self.metadata))
+            for iter192 in self.metadata:
+                iter192.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class JobUpdateQuery(object):
+    """
+    Chooses updates. Fields combine as in TaskQuery. The answer is sorted by last change, newest
+    first.
+
+    Attributes:
+     - role
+     - key
+     - jobKey
+     - user
+     - updateStatuses
+     - offset
+     - limit: 0 for no limit.
+
+    """
+
+
+    def __init__(self, role=None, key=None, jobKey=None, user=None, updateStatuses=None, offset=None, limit=None,):
+        super(JobUpdateQuery, self).__setattr__('role', role)
+        super(JobUpdateQuery, self).__setattr__('key', key)
+        super(JobUpdateQuery, self).__setattr__('jobKey', jobKey)
+        super(JobUpdateQuery, self).__setattr__('user', user)
+        super(JobUpdateQuery, self).__setattr__('updateStatuses', updateStatuses)
+        super(JobUpdateQuery, self).__setattr__('offset', offset)
+        super(JobUpdateQuery, self).__setattr__('limit', limit)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.role, self.key, self.jobKey, self.user, self.updateStatuses, self.offset, self.limit, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        role = None
+        key = None
+        jobKey = None
+        user = None
+        updateStatuses = None
+        offset = None
+        limit = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 2:
+                if ftype == TType.STRING:
+                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 8:
+                if ftype == TType.STRUCT:
+                    key = JobUpdateKey.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    jobKey = JobKey.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.SET:
+                    updateStatuses = set()
+                    (_etype196, _size193) = iprot.readSetBegin()
+                    for _i197 in range(_size193):
+                        _elem198 = iprot.readI32()
+                        updateStatuses.add(_elem198)
+                    iprot.readSetEnd()
+                    updateStatuses = frozenset(updateStatuses)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.I32:
+                    offset = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 7:
+                if ftype == TType.I32:
+                    limit = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            role=role,
+            key=key,
+            jobKey=jobKey,
+            user=user,
+            updateStatuses=updateStatuses,
+            offset=offset,
+            limit=limit,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('JobUpdateQuery')
+        if self.role is not None:
+            oprot.writeFieldBegin('role', TType.STRING, 2)
+            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
+            oprot.writeFieldEnd()
+        if self.jobKey is not None:
+            oprot.writeFieldBegin('jobKey', TType.STRUCT, 3)
+            self.jobKey.write(oprot)
+            oprot.writeFieldEnd()
+        if self.user is not None:
+            oprot.writeFieldBegin('user', TType.STRING, 4)
+            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
+            oprot.writeFieldEnd()
+        if self.updateStatuses is not None:
+            oprot.writeFieldBegin('updateStatuses', TType.SET, 5)
+            oprot.writeSetBegin(TType.I32, len(self.updateStatuses))
+            for iter199 in self.updateStatuses:
+                oprot.writeI32(iter199)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.offset is not None:
+            oprot.writeFieldBegin('offset', TType.I32, 6)
+            oprot.writeI32(self.offset)
+            oprot.writeFieldEnd()
+        if self.limit is not None:
+            oprot.writeFieldBegin('limit', TType.I32, 7)
+            oprot.writeI32(self.limit)
+            oprot.writeFieldEnd()
+        if self.key is not None:
+            oprot.writeFieldBegin('key', TType.STRUCT, 8)
+            self.key.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class TierConfig(object):
+    """
+    A class of tasks that the cluster defines. Built in are preferred, preemptible (the default) and
+    revocable. Since 0.14.0.
+
+    Attributes:
+     - name
+     - settings: Keys preemptible and revocable; values are the texts true and false.
+
+    """
+
+
+    def __init__(self, name=None, settings=None,):
+        super(TierConfig, self).__setattr__('name', name)
+        super(TierConfig, self).__setattr__('settings', settings)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.name, self.settings, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        name = None
+        settings = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.MAP:
+                    settings = {}
+                    (_ktype201, _vtype202, _size200) = iprot.readMapBegin()
+                    for _i204 in range(_size200):
+                        _key205 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        _val206 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        settings[_key205] = _val206
+                    iprot.readMapEnd()
+                    settings = TFrozenDict(settings)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            name=name,
+            settings=settings,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('TierConfig')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+            oprot.writeFieldEnd()
+        if self.settings is not None:
+            oprot.writeFieldBegin('settings', TType.MAP, 2)
+            oprot.writeMapBegin(TType.STRING, TType.STRING, len(self.settings))
+            for kiter207, viter208 in self.settings.items():
+                oprot.writeString(kiter207.encode('utf-8') if sys.version_info[0] == 2 else kiter207)
+                oprot.writeString(viter208.encode('utf-8') if sys.version_info[0] == 2 else viter208)
+            oprot.writeMapEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class HostAttributes(object):
+    """
+    What is known about one agent host. No call carries it.
+
+    Attributes:
+     - host
+     - attributes
+     - mode
+     - slaveId
+
+    """
+
+
+    def __init__(self, host=None, attributes=None, mode=None, slaveId=None,):
+        super(HostAttributes, self).__setattr__('host', host)
+        super(HostAttributes, self).__setattr__('attributes', attributes)
+        super(HostAttributes, self).__setattr__('mode', mode)
+        super(HostAttributes, self).__setattr__('slaveId', slaveId)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.host, self.attributes, self.mode, self.slaveId, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        host = None
+        attributes = None
+        mode = None
+        slaveId = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.SET:
+                    attributes = set()
+                    (_etype212, _size209) = iprot.readSetBegin()
+                    for _i213 in range(_size209):
+                        _elem214 = Attribute.read(iprot)
+                        attributes.add(_elem214)
+                    iprot.readSetEnd()
+                    attributes = frozenset(attributes)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I32:
+                    mode = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    slaveId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            host=host,
+            attributes=attributes,
+            mode=mode,
+            slaveId=slaveId,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('HostAttributes')
+        if self.host is not None:
+            oprot.writeFieldBegin('host', TType.STRING, 1)
+            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
+            oprot.writeFieldEnd()
+        if self.attributes is not None:
+            oprot.writeFieldBegin('attributes', TType.SET, 2)
+            oprot.writeSetBegin(TType.STRUCT, len(self.attributes))
+            for iter215 in self.attributes:
+                iter215.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        if self.mode is not None:
+            oprot.writeFieldBegin('mode', TType.I32, 3)
+            oprot.writeI32(self.mode)
+            oprot.writeFieldEnd()
+        if self.slaveId is not None:
+            oprot.writeFieldBegin('slaveId', TType.STRING, 4)
+            oprot.writeString(self.slaveId.encode('utf-8') if sys.version_info[0] == 2 else self.slaveId)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class Hosts(object):
+    """
+    Hosts that a maintenance call is about.
+
+    Attributes:
+     - hostNames
+
+    """
+
+
+    def __init__(self, hostNames=None,):
+        super(Hosts, self).__setattr__('hostNames', hostNames)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.hostNames, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        hostNames = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.SET:
+                    hostNames = set()
+                    (_etype219, _size216) = iprot.readSetBegin()
+                    for _i220 in range(_size216):
+                        _elem221 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        hostNames.add(_elem221)
+                    iprot.readSetEnd()
+                    hostNames = frozenset(hostNames)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            hostNames=hostNames,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('Hosts')
+        if self.hostNames is not None:
+            oprot.writeFieldBegin('hostNames', TType.SET, 1)
+            oprot.writeSetBegin(TType.STRING, len(self.hostNames))
+            for iter222 in self.hostNames:
+                oprot.writeString(iter222.encode('utf-8') if sys.version_info[0] == 2 else iter222)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class HostStatus(object):
+    """
+    Maintenance state of one host.
+
+    Attributes:
+     - host
+     - mode
+
+    """
+
+
+    def __init__(self, host=None, mode=None,):
+        super(HostStatus, self).__setattr__('host', host)
+        super(HostStatus, self).__setattr__('mode', mode)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.host, self.mode, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        host = None
+        mode = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.I32:
+                    mode = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            host=host,
+            mode=mode,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('HostStatus')
+        if self.host is not None:
+            oprot.writeFieldBegin('host', TType.STRING, 1)
+            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
+            oprot.writeFieldEnd()
+        if self.mode is not None:
+            oprot.writeFieldBegin('mode', TType.I32, 2)
+            oprot.writeI32(self.mode)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class HostMaintenanceRequest(object):
+    """
+    A request to drain a host while keeping SLA policies. No call carries it. Since 0.21.0.
+
+    Attributes:
+     - host
+     - defaultSlaPolicy: For tasks without an slaPolicy of their own.
+     - timeoutSecs: Seconds after which tasks are moved by force.
+     - createdTimestampMs: Milliseconds since the epoch.
+
+    """
+
+
+    def __init__(self, host=None, defaultSlaPolicy=None, timeoutSecs=None, createdTimestampMs=None,):
+        super(HostMaintenanceRequest, self).__setattr__('host', host)
+        super(HostMaintenanceRequest, self).__setattr__('defaultSlaPolicy', defaultSlaPolicy)
+        super(HostMaintenanceRequest, self).__setattr__('timeoutSecs', timeoutSecs)
+        super(HostMaintenanceRequest, self).__setattr__('createdTimestampMs', createdTimestampMs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.host, self.defaultSlaPolicy, self.timeoutSecs, self.createdTimestampMs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        host = None
+        defaultSlaPolicy = None
+        timeoutSecs = None
+        createdTimestampMs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    defaultSlaPolicy = SlaPolicy.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I64:
+                    timeoutSecs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.I64:
+                    createdTimestampMs = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            host=host,
+            defaultSlaPolicy=defaultSlaPolicy,
+            timeoutSecs=timeoutSecs,
+            createdTimestampMs=createdTimestampMs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('HostMaintenanceRequest')
+        if self.host is not None:
+            oprot.writeFieldBegin('host', TType.STRING, 1)
+            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
+            oprot.writeFieldEnd()
+        if self.defaultSlaPolicy is not None:
+            oprot.writeFieldBegin('defaultSlaPolicy', TType.STRUCT, 2)
+            self.defaultSlaPolicy.write(oprot)
+            oprot.writeFieldEnd()
+        if self.timeoutSecs is not None:
+            oprot.writeFieldBegin('timeoutSecs', TType.I64, 3)
+            oprot.writeI64(self.timeoutSecs)
+            oprot.writeFieldEnd()
+        if self.createdTimestampMs is not None:
+            oprot.writeFieldBegin('createdTimestampMs', TType.I64, 4)
+            oprot.writeI64(self.createdTimestampMs)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class ExplicitReconciliationSettings(object):
+    """
+    How the scheduler compares its tasks with those that Mesos knows. Since 0.16.0.
+
+    Attributes:
+     - batchSize: Tasks per request to Mesos; more than 0 if set.
+
+    """
+
+
+    def __init__(self, batchSize=None,):
+        super(ExplicitReconciliationSettings, self).__setattr__('batchSize', batchSize)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.batchSize, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        batchSize = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    batchSize = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            batchSize=batchSize,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ExplicitReconciliationSettings')
+        if self.batchSize is not None:
+            oprot.writeFieldBegin('batchSize', TType.I32, 1)
+            oprot.writeI32(self.batchSize)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -3844,8 +7006,10 @@ class ConfigSummary(object):
 
 class PopulateJobResult(object):
     """
+    Answer to populateJobConfig.
+
     Attributes:
-     - taskConfig
+     - taskConfig: With all defaults filled in.
 
     """
 
@@ -3912,14 +7076,179 @@ class PopulateJobResult(object):
         return not (self == other)
 
 
+class ScheduleStatusResult(object):
+    """
+    Answer to getTasksStatus and getTasksWithoutConfigs.
+
+    Attributes:
+     - tasks
+
+    """
+
+
+    def __init__(self, tasks=None,):
+        super(ScheduleStatusResult, self).__setattr__('tasks', tasks)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.tasks, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        tasks = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.LIST:
+                    tasks = []
+                    (_etype226, _size223) = iprot.readListBegin()
+                    for _i227 in range(_size223):
+                        _elem228 = ScheduledTask.read(iprot)
+                        tasks.append(_elem228)
+                    tasks = tuple(tasks)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            tasks=tasks,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('ScheduleStatusResult')
+        if self.tasks is not None:
+            oprot.writeFieldBegin('tasks', TType.LIST, 1)
+            oprot.writeListBegin(TType.STRUCT, len(self.tasks))
+            for iter229 in self.tasks:
+                iter229.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class GetJobsResult(object):
+    """
+    Answer to getJobs.
+
+    Attributes:
+     - configs
+
+    """
+
+
+    def __init__(self, configs=None,):
+        super(GetJobsResult, self).__setattr__('configs', configs)
+
+    def __setattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __delattr__(self, *args):
+        raise TypeError("can't modify immutable instance")
+
+    def __hash__(self):
+        return hash(self.__class__) ^ hash((self.configs, ))
+
+    @classmethod
+    def read(cls, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
+            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+        iprot.readStructBegin()
+        configs = None
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.SET:
+                    configs = set()
+                    (_etype233, _size230) = iprot.readSetBegin()
+                    for _i234 in range(_size230):
+                        _elem235 = JobConfiguration.read(iprot)
+                        configs.add(_elem235)
+                    iprot.readSetEnd()
+                    configs = frozenset(configs)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+        return cls(
+            configs=configs,
+        )
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('GetJobsResult')
+        if self.configs is not None:
+            oprot.writeFieldBegin('configs', TType.SET, 1)
+            oprot.writeSetBegin(TType.STRUCT, len(self.configs))
+            for iter236 in self.configs:
+                iter236.write(oprot)
+            oprot.writeSetEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
 class GetQuotaResult(object):
     """
+    Answer to getQuota. Only production tasks without a dedicated constraint count against quota.
+    A role that was never given any has zero.
+
     Attributes:
      - quota
-     - prodSharedConsumption
-     - nonProdSharedConsumption
-     - prodDedicatedConsumption
-     - nonProdDedicatedConsumption
+     - prodSharedConsumption: Use by production tasks without a dedicated constraint. Since 0.10.0 under this name.
+     - nonProdSharedConsumption: Use by other tasks without one. Since 0.10.0 under this name.
+     - prodDedicatedConsumption: Use by production tasks with a dedicated constraint. Since 0.10.0.
+     - nonProdDedicatedConsumption: Use by other tasks with one. Since 0.10.0.
 
     """
 
@@ -4034,2949 +7363,10 @@ class GetQuotaResult(object):
         return not (self == other)
 
 
-class TaskEvent(object):
-    """
-    Attributes:
-     - timestamp
-     - status
-     - message
-     - scheduler
-
-    """
-
-
-    def __init__(self, timestamp=None, status=None, message=None, scheduler=None,):
-        super(TaskEvent, self).__setattr__('timestamp', timestamp)
-        super(TaskEvent, self).__setattr__('status', status)
-        super(TaskEvent, self).__setattr__('message', message)
-        super(TaskEvent, self).__setattr__('scheduler', scheduler)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.timestamp, self.status, self.message, self.scheduler, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        timestamp = None
-        status = None
-        message = None
-        scheduler = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I64:
-                    timestamp = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    status = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    scheduler = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            timestamp=timestamp,
-            status=status,
-            message=message,
-            scheduler=scheduler,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('TaskEvent')
-        if self.timestamp is not None:
-            oprot.writeFieldBegin('timestamp', TType.I64, 1)
-            oprot.writeI64(self.timestamp)
-            oprot.writeFieldEnd()
-        if self.status is not None:
-            oprot.writeFieldBegin('status', TType.I32, 2)
-            oprot.writeI32(self.status)
-            oprot.writeFieldEnd()
-        if self.message is not None:
-            oprot.writeFieldBegin('message', TType.STRING, 3)
-            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
-            oprot.writeFieldEnd()
-        if self.scheduler is not None:
-            oprot.writeFieldBegin('scheduler', TType.STRING, 4)
-            oprot.writeString(self.scheduler.encode('utf-8') if sys.version_info[0] == 2 else self.scheduler)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class AssignedTask(object):
-    """
-    Attributes:
-     - taskId
-     - slaveId
-     - slaveHost
-     - task
-     - assignedPorts
-     - instanceId
-
-    """
-
-
-    def __init__(self, taskId=None, slaveId=None, slaveHost=None, task=None, assignedPorts=None, instanceId=None,):
-        super(AssignedTask, self).__setattr__('taskId', taskId)
-        super(AssignedTask, self).__setattr__('slaveId', slaveId)
-        super(AssignedTask, self).__setattr__('slaveHost', slaveHost)
-        super(AssignedTask, self).__setattr__('task', task)
-        super(AssignedTask, self).__setattr__('assignedPorts', assignedPorts)
-        super(AssignedTask, self).__setattr__('instanceId', instanceId)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.taskId, self.slaveId, self.slaveHost, self.task, self.assignedPorts, self.instanceId, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        taskId = None
-        slaveId = None
-        slaveHost = None
-        task = None
-        assignedPorts = None
-        instanceId = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    taskId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    slaveId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRING:
-                    slaveHost = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRUCT:
-                    task = TaskConfig.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 5:
-                if ftype == TType.MAP:
-                    assignedPorts = {}
-                    (_ktype94, _vtype95, _size93) = iprot.readMapBegin()
-                    for _i97 in range(_size93):
-                        _key98 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        _val99 = iprot.readI32()
-                        assignedPorts[_key98] = _val99
-                    iprot.readMapEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 6:
-                if ftype == TType.I32:
-                    instanceId = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            taskId=taskId,
-            slaveId=slaveId,
-            slaveHost=slaveHost,
-            task=task,
-            assignedPorts=assignedPorts,
-            instanceId=instanceId,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('AssignedTask')
-        if self.taskId is not None:
-            oprot.writeFieldBegin('taskId', TType.STRING, 1)
-            oprot.writeString(self.taskId.encode('utf-8') if sys.version_info[0] == 2 else self.taskId)
-            oprot.writeFieldEnd()
-        if self.slaveId is not None:
-            oprot.writeFieldBegin('slaveId', TType.STRING, 2)
-            oprot.writeString(self.slaveId.encode('utf-8') if sys.version_info[0] == 2 else self.slaveId)
-            oprot.writeFieldEnd()
-        if self.slaveHost is not None:
-            oprot.writeFieldBegin('slaveHost', TType.STRING, 3)
-            oprot.writeString(self.slaveHost.encode('utf-8') if sys.version_info[0] == 2 else self.slaveHost)
-            oprot.writeFieldEnd()
-        if self.task is not None:
-            oprot.writeFieldBegin('task', TType.STRUCT, 4)
-            self.task.write(oprot)
-            oprot.writeFieldEnd()
-        if self.assignedPorts is not None:
-            oprot.writeFieldBegin('assignedPorts', TType.MAP, 5)
-            oprot.writeMapBegin(TType.STRING, TType.I32, len(self.assignedPorts))
-            for kiter100, viter101 in self.assignedPorts.items():
-                oprot.writeString(kiter100.encode('utf-8') if sys.version_info[0] == 2 else kiter100)
-                oprot.writeI32(viter101)
-            oprot.writeMapEnd()
-            oprot.writeFieldEnd()
-        if self.instanceId is not None:
-            oprot.writeFieldBegin('instanceId', TType.I32, 6)
-            oprot.writeI32(self.instanceId)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class ScheduledTask(object):
-    """
-    Attributes:
-     - assignedTask
-     - status
-     - failureCount
-     - timesPartitioned
-     - taskEvents
-     - ancestorId
-
-    """
-
-
-    def __init__(self, assignedTask=None, status=None, failureCount=None, timesPartitioned=None, taskEvents=None, ancestorId=None,):
-        super(ScheduledTask, self).__setattr__('assignedTask', assignedTask)
-        super(ScheduledTask, self).__setattr__('status', status)
-        super(ScheduledTask, self).__setattr__('failureCount', failureCount)
-        super(ScheduledTask, self).__setattr__('timesPartitioned', timesPartitioned)
-        super(ScheduledTask, self).__setattr__('taskEvents', taskEvents)
-        super(ScheduledTask, self).__setattr__('ancestorId', ancestorId)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.assignedTask, self.status, self.failureCount, self.timesPartitioned, self.taskEvents, self.ancestorId, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        assignedTask = None
-        status = None
-        failureCount = None
-        timesPartitioned = None
-        taskEvents = None
-        ancestorId = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    assignedTask = AssignedTask.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    status = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    failureCount = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 6:
-                if ftype == TType.I32:
-                    timesPartitioned = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.LIST:
-                    taskEvents = []
-                    (_etype105, _size102) = iprot.readListBegin()
-                    for _i106 in range(_size102):
-                        _elem107 = TaskEvent.read(iprot)
-                        taskEvents.append(_elem107)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 5:
-                if ftype == TType.STRING:
-                    ancestorId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            assignedTask=assignedTask,
-            status=status,
-            failureCount=failureCount,
-            timesPartitioned=timesPartitioned,
-            taskEvents=taskEvents,
-            ancestorId=ancestorId,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('ScheduledTask')
-        if self.assignedTask is not None:
-            oprot.writeFieldBegin('assignedTask', TType.STRUCT, 1)
-            self.assignedTask.write(oprot)
-            oprot.writeFieldEnd()
-        if self.status is not None:
-            oprot.writeFieldBegin('status', TType.I32, 2)
-            oprot.writeI32(self.status)
-            oprot.writeFieldEnd()
-        if self.failureCount is not None:
-            oprot.writeFieldBegin('failureCount', TType.I32, 3)
-            oprot.writeI32(self.failureCount)
-            oprot.writeFieldEnd()
-        if self.taskEvents is not None:
-            oprot.writeFieldBegin('taskEvents', TType.LIST, 4)
-            oprot.writeListBegin(TType.STRUCT, len(self.taskEvents))
-            for iter108 in self.taskEvents:
-                iter108.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        if self.ancestorId is not None:
-            oprot.writeFieldBegin('ancestorId', TType.STRING, 5)
-            oprot.writeString(self.ancestorId.encode('utf-8') if sys.version_info[0] == 2 else self.ancestorId)
-            oprot.writeFieldEnd()
-        if self.timesPartitioned is not None:
-            oprot.writeFieldBegin('timesPartitioned', TType.I32, 6)
-            oprot.writeI32(self.timesPartitioned)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class ScheduleStatusResult(object):
-    """
-    Attributes:
-     - tasks
-
-    """
-
-
-    def __init__(self, tasks=None,):
-        super(ScheduleStatusResult, self).__setattr__('tasks', tasks)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.tasks, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        tasks = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.LIST:
-                    tasks = []
-                    (_etype112, _size109) = iprot.readListBegin()
-                    for _i113 in range(_size109):
-                        _elem114 = ScheduledTask.read(iprot)
-                        tasks.append(_elem114)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            tasks=tasks,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('ScheduleStatusResult')
-        if self.tasks is not None:
-            oprot.writeFieldBegin('tasks', TType.LIST, 1)
-            oprot.writeListBegin(TType.STRUCT, len(self.tasks))
-            for iter115 in self.tasks:
-                iter115.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class GetJobsResult(object):
-    """
-    Attributes:
-     - configs
-
-    """
-
-
-    def __init__(self, configs=None,):
-        super(GetJobsResult, self).__setattr__('configs', configs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.configs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        configs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.SET:
-                    configs = set()
-                    (_etype119, _size116) = iprot.readSetBegin()
-                    for _i120 in range(_size116):
-                        _elem121 = JobConfiguration.read(iprot)
-                        configs.add(_elem121)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            configs=configs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('GetJobsResult')
-        if self.configs is not None:
-            oprot.writeFieldBegin('configs', TType.SET, 1)
-            oprot.writeSetBegin(TType.STRUCT, len(self.configs))
-            for iter122 in self.configs:
-                iter122.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class TaskQuery(object):
-    """
-    Attributes:
-     - role
-     - environment
-     - jobName
-     - taskIds
-     - statuses
-     - instanceIds
-     - slaveHosts
-     - jobKeys
-     - offset
-     - limit
-
-    """
-
-
-    def __init__(self, role=None, environment=None, jobName=None, taskIds=None, statuses=None, instanceIds=None, slaveHosts=None, jobKeys=None, offset=None, limit=None,):
-        super(TaskQuery, self).__setattr__('role', role)
-        super(TaskQuery, self).__setattr__('environment', environment)
-        super(TaskQuery, self).__setattr__('jobName', jobName)
-        super(TaskQuery, self).__setattr__('taskIds', taskIds)
-        super(TaskQuery, self).__setattr__('statuses', statuses)
-        super(TaskQuery, self).__setattr__('instanceIds', instanceIds)
-        super(TaskQuery, self).__setattr__('slaveHosts', slaveHosts)
-        super(TaskQuery, self).__setattr__('jobKeys', jobKeys)
-        super(TaskQuery, self).__setattr__('offset', offset)
-        super(TaskQuery, self).__setattr__('limit', limit)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.role, self.environment, self.jobName, self.taskIds, self.statuses, self.instanceIds, self.slaveHosts, self.jobKeys, self.offset, self.limit, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        role = None
-        environment = None
-        jobName = None
-        taskIds = None
-        statuses = None
-        instanceIds = None
-        slaveHosts = None
-        jobKeys = None
-        offset = None
-        limit = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 14:
-                if ftype == TType.STRING:
-                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 9:
-                if ftype == TType.STRING:
-                    environment = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    jobName = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.SET:
-                    taskIds = set()
-                    (_etype126, _size123) = iprot.readSetBegin()
-                    for _i127 in range(_size123):
-                        _elem128 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        taskIds.add(_elem128)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 5:
-                if ftype == TType.SET:
-                    statuses = set()
-                    (_etype132, _size129) = iprot.readSetBegin()
-                    for _i133 in range(_size129):
-                        _elem134 = iprot.readI32()
-                        statuses.add(_elem134)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 7:
-                if ftype == TType.SET:
-                    instanceIds = set()
-                    (_etype138, _size135) = iprot.readSetBegin()
-                    for _i139 in range(_size135):
-                        _elem140 = iprot.readI32()
-                        instanceIds.add(_elem140)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 10:
-                if ftype == TType.SET:
-                    slaveHosts = set()
-                    (_etype144, _size141) = iprot.readSetBegin()
-                    for _i145 in range(_size141):
-                        _elem146 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        slaveHosts.add(_elem146)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 11:
-                if ftype == TType.SET:
-                    jobKeys = set()
-                    (_etype150, _size147) = iprot.readSetBegin()
-                    for _i151 in range(_size147):
-                        _elem152 = JobKey.read(iprot)
-                        jobKeys.add(_elem152)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 12:
-                if ftype == TType.I32:
-                    offset = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 13:
-                if ftype == TType.I32:
-                    limit = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            role=role,
-            environment=environment,
-            jobName=jobName,
-            taskIds=taskIds,
-            statuses=statuses,
-            instanceIds=instanceIds,
-            slaveHosts=slaveHosts,
-            jobKeys=jobKeys,
-            offset=offset,
-            limit=limit,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('TaskQuery')
-        if self.jobName is not None:
-            oprot.writeFieldBegin('jobName', TType.STRING, 2)
-            oprot.writeString(self.jobName.encode('utf-8') if sys.version_info[0] == 2 else self.jobName)
-            oprot.writeFieldEnd()
-        if self.taskIds is not None:
-            oprot.writeFieldBegin('taskIds', TType.SET, 4)
-            oprot.writeSetBegin(TType.STRING, len(self.taskIds))
-            for iter153 in self.taskIds:
-                oprot.writeString(iter153.encode('utf-8') if sys.version_info[0] == 2 else iter153)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.statuses is not None:
-            oprot.writeFieldBegin('statuses', TType.SET, 5)
-            oprot.writeSetBegin(TType.I32, len(self.statuses))
-            for iter154 in self.statuses:
-                oprot.writeI32(iter154)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.instanceIds is not None:
-            oprot.writeFieldBegin('instanceIds', TType.SET, 7)
-            oprot.writeSetBegin(TType.I32, len(self.instanceIds))
-            for iter155 in self.instanceIds:
-                oprot.writeI32(iter155)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.environment is not None:
-            oprot.writeFieldBegin('environment', TType.STRING, 9)
-            oprot.writeString(self.environment.encode('utf-8') if sys.version_info[0] == 2 else self.environment)
-            oprot.writeFieldEnd()
-        if self.slaveHosts is not None:
-            oprot.writeFieldBegin('slaveHosts', TType.SET, 10)
-            oprot.writeSetBegin(TType.STRING, len(self.slaveHosts))
-            for iter156 in self.slaveHosts:
-                oprot.writeString(iter156.encode('utf-8') if sys.version_info[0] == 2 else iter156)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.jobKeys is not None:
-            oprot.writeFieldBegin('jobKeys', TType.SET, 11)
-            oprot.writeSetBegin(TType.STRUCT, len(self.jobKeys))
-            for iter157 in self.jobKeys:
-                iter157.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.offset is not None:
-            oprot.writeFieldBegin('offset', TType.I32, 12)
-            oprot.writeI32(self.offset)
-            oprot.writeFieldEnd()
-        if self.limit is not None:
-            oprot.writeFieldBegin('limit', TType.I32, 13)
-            oprot.writeI32(self.limit)
-            oprot.writeFieldEnd()
-        if self.role is not None:
-            oprot.writeFieldBegin('role', TType.STRING, 14)
-            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class HostStatus(object):
-    """
-    Attributes:
-     - host
-     - mode
-
-    """
-
-
-    def __init__(self, host=None, mode=None,):
-        super(HostStatus, self).__setattr__('host', host)
-        super(HostStatus, self).__setattr__('mode', mode)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.host, self.mode, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        host = None
-        mode = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    mode = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            host=host,
-            mode=mode,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('HostStatus')
-        if self.host is not None:
-            oprot.writeFieldBegin('host', TType.STRING, 1)
-            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
-            oprot.writeFieldEnd()
-        if self.mode is not None:
-            oprot.writeFieldBegin('mode', TType.I32, 2)
-            oprot.writeI32(self.mode)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class RoleSummary(object):
-    """
-    Attributes:
-     - role
-     - jobCount
-     - cronJobCount
-
-    """
-
-
-    def __init__(self, role=None, jobCount=None, cronJobCount=None,):
-        super(RoleSummary, self).__setattr__('role', role)
-        super(RoleSummary, self).__setattr__('jobCount', jobCount)
-        super(RoleSummary, self).__setattr__('cronJobCount', cronJobCount)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.role, self.jobCount, self.cronJobCount, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        role = None
-        jobCount = None
-        cronJobCount = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    jobCount = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    cronJobCount = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            role=role,
-            jobCount=jobCount,
-            cronJobCount=cronJobCount,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('RoleSummary')
-        if self.role is not None:
-            oprot.writeFieldBegin('role', TType.STRING, 1)
-            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
-            oprot.writeFieldEnd()
-        if self.jobCount is not None:
-            oprot.writeFieldBegin('jobCount', TType.I32, 2)
-            oprot.writeI32(self.jobCount)
-            oprot.writeFieldEnd()
-        if self.cronJobCount is not None:
-            oprot.writeFieldBegin('cronJobCount', TType.I32, 3)
-            oprot.writeI32(self.cronJobCount)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Hosts(object):
-    """
-    Attributes:
-     - hostNames
-
-    """
-
-
-    def __init__(self, hostNames=None,):
-        super(Hosts, self).__setattr__('hostNames', hostNames)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.hostNames, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        hostNames = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.SET:
-                    hostNames = set()
-                    (_etype161, _size158) = iprot.readSetBegin()
-                    for _i162 in range(_size158):
-                        _elem163 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        hostNames.add(_elem163)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            hostNames=hostNames,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Hosts')
-        if self.hostNames is not None:
-            oprot.writeFieldBegin('hostNames', TType.SET, 1)
-            oprot.writeSetBegin(TType.STRING, len(self.hostNames))
-            for iter164 in self.hostNames:
-                oprot.writeString(iter164.encode('utf-8') if sys.version_info[0] == 2 else iter164)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class PendingReason(object):
-    """
-    Attributes:
-     - taskId
-     - reason
-
-    """
-
-
-    def __init__(self, taskId=None, reason=None,):
-        super(PendingReason, self).__setattr__('taskId', taskId)
-        super(PendingReason, self).__setattr__('reason', reason)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.taskId, self.reason, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        taskId = None
-        reason = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    taskId = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    reason = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            taskId=taskId,
-            reason=reason,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('PendingReason')
-        if self.taskId is not None:
-            oprot.writeFieldBegin('taskId', TType.STRING, 1)
-            oprot.writeString(self.taskId.encode('utf-8') if sys.version_info[0] == 2 else self.taskId)
-            oprot.writeFieldEnd()
-        if self.reason is not None:
-            oprot.writeFieldBegin('reason', TType.STRING, 2)
-            oprot.writeString(self.reason.encode('utf-8') if sys.version_info[0] == 2 else self.reason)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateKey(object):
-    """
-    Attributes:
-     - job
-     - id
-
-    """
-
-
-    def __init__(self, job=None, id=None,):
-        super(JobUpdateKey, self).__setattr__('job', job)
-        super(JobUpdateKey, self).__setattr__('id', id)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.job, self.id, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        job = None
-        id = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    job = JobKey.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRING:
-                    id = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            job=job,
-            id=id,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateKey')
-        if self.job is not None:
-            oprot.writeFieldBegin('job', TType.STRUCT, 1)
-            self.job.write(oprot)
-            oprot.writeFieldEnd()
-        if self.id is not None:
-            oprot.writeFieldBegin('id', TType.STRING, 2)
-            oprot.writeString(self.id.encode('utf-8') if sys.version_info[0] == 2 else self.id)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class QueueJobUpdateStrategy(object):
-    """
-    Attributes:
-     - groupSize
-
-    """
-
-
-    def __init__(self, groupSize=None,):
-        super(QueueJobUpdateStrategy, self).__setattr__('groupSize', groupSize)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.groupSize, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        groupSize = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    groupSize = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            groupSize=groupSize,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('QueueJobUpdateStrategy')
-        if self.groupSize is not None:
-            oprot.writeFieldBegin('groupSize', TType.I32, 1)
-            oprot.writeI32(self.groupSize)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class BatchJobUpdateStrategy(object):
-    """
-    Attributes:
-     - groupSize
-     - autopauseAfterBatch
-
-    """
-
-
-    def __init__(self, groupSize=None, autopauseAfterBatch=None,):
-        super(BatchJobUpdateStrategy, self).__setattr__('groupSize', groupSize)
-        super(BatchJobUpdateStrategy, self).__setattr__('autopauseAfterBatch', autopauseAfterBatch)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.groupSize, self.autopauseAfterBatch, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        groupSize = None
-        autopauseAfterBatch = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    groupSize = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.BOOL:
-                    autopauseAfterBatch = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            groupSize=groupSize,
-            autopauseAfterBatch=autopauseAfterBatch,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('BatchJobUpdateStrategy')
-        if self.groupSize is not None:
-            oprot.writeFieldBegin('groupSize', TType.I32, 1)
-            oprot.writeI32(self.groupSize)
-            oprot.writeFieldEnd()
-        if self.autopauseAfterBatch is not None:
-            oprot.writeFieldBegin('autopauseAfterBatch', TType.BOOL, 2)
-            oprot.writeBool(self.autopauseAfterBatch)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class VariableBatchJobUpdateStrategy(object):
-    """
-    Attributes:
-     - groupSizes
-     - autopauseAfterBatch
-
-    """
-
-
-    def __init__(self, groupSizes=None, autopauseAfterBatch=None,):
-        super(VariableBatchJobUpdateStrategy, self).__setattr__('groupSizes', groupSizes)
-        super(VariableBatchJobUpdateStrategy, self).__setattr__('autopauseAfterBatch', autopauseAfterBatch)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.groupSizes, self.autopauseAfterBatch, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        groupSizes = None
-        autopauseAfterBatch = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.LIST:
-                    groupSizes = []
-                    (_etype168, _size165) = iprot.readListBegin()
-                    for _i169 in range(_size165):
-                        _elem170 = iprot.readI32()
-                        groupSizes.append(_elem170)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.BOOL:
-                    autopauseAfterBatch = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            groupSizes=groupSizes,
-            autopauseAfterBatch=autopauseAfterBatch,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('VariableBatchJobUpdateStrategy')
-        if self.groupSizes is not None:
-            oprot.writeFieldBegin('groupSizes', TType.LIST, 1)
-            oprot.writeListBegin(TType.I32, len(self.groupSizes))
-            for iter171 in self.groupSizes:
-                oprot.writeI32(iter171)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        if self.autopauseAfterBatch is not None:
-            oprot.writeFieldBegin('autopauseAfterBatch', TType.BOOL, 2)
-            oprot.writeBool(self.autopauseAfterBatch)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateStrategy(object):
-    """
-    Attributes:
-     - queueStrategy
-     - batchStrategy
-     - varBatchStrategy
-
-    """
-
-
-    def __init__(self, queueStrategy=None, batchStrategy=None, varBatchStrategy=None,):
-        super(JobUpdateStrategy, self).__setattr__('queueStrategy', queueStrategy)
-        super(JobUpdateStrategy, self).__setattr__('batchStrategy', batchStrategy)
-        super(JobUpdateStrategy, self).__setattr__('varBatchStrategy', varBatchStrategy)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.queueStrategy, self.batchStrategy, self.varBatchStrategy, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        queueStrategy = None
-        batchStrategy = None
-        varBatchStrategy = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    queueStrategy = QueueJobUpdateStrategy.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    batchStrategy = BatchJobUpdateStrategy.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    varBatchStrategy = VariableBatchJobUpdateStrategy.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            queueStrategy=queueStrategy,
-            batchStrategy=batchStrategy,
-            varBatchStrategy=varBatchStrategy,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateStrategy')
-        if self.queueStrategy is not None:
-            oprot.writeFieldBegin('queueStrategy', TType.STRUCT, 1)
-            self.queueStrategy.write(oprot)
-            oprot.writeFieldEnd()
-        if self.batchStrategy is not None:
-            oprot.writeFieldBegin('batchStrategy', TType.STRUCT, 2)
-            self.batchStrategy.write(oprot)
-            oprot.writeFieldEnd()
-        if self.varBatchStrategy is not None:
-            oprot.writeFieldBegin('varBatchStrategy', TType.STRUCT, 3)
-            self.varBatchStrategy.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateSettings(object):
-    """
-    Attributes:
-     - updateGroupSize
-     - maxPerInstanceFailures
-     - maxFailedInstances
-     - minWaitInInstanceRunningMs
-     - rollbackOnFailure
-     - updateOnlyTheseInstances
-     - waitForBatchCompletion
-     - blockIfNoPulsesAfterMs
-     - slaAware
-     - updateStrategy
-
-    """
-
-
-    def __init__(self, updateGroupSize=None, maxPerInstanceFailures=None, maxFailedInstances=None, minWaitInInstanceRunningMs=None, rollbackOnFailure=None, updateOnlyTheseInstances=None, waitForBatchCompletion=None, blockIfNoPulsesAfterMs=None, slaAware=None, updateStrategy=None,):
-        super(JobUpdateSettings, self).__setattr__('updateGroupSize', updateGroupSize)
-        super(JobUpdateSettings, self).__setattr__('maxPerInstanceFailures', maxPerInstanceFailures)
-        super(JobUpdateSettings, self).__setattr__('maxFailedInstances', maxFailedInstances)
-        super(JobUpdateSettings, self).__setattr__('minWaitInInstanceRunningMs', minWaitInInstanceRunningMs)
-        super(JobUpdateSettings, self).__setattr__('rollbackOnFailure', rollbackOnFailure)
-        super(JobUpdateSettings, self).__setattr__('updateOnlyTheseInstances', updateOnlyTheseInstances)
-        super(JobUpdateSettings, self).__setattr__('waitForBatchCompletion', waitForBatchCompletion)
-        super(JobUpdateSettings, self).__setattr__('blockIfNoPulsesAfterMs', blockIfNoPulsesAfterMs)
-        super(JobUpdateSettings, self).__setattr__('slaAware', slaAware)
-        super(JobUpdateSettings, self).__setattr__('updateStrategy', updateStrategy)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.updateGroupSize, self.maxPerInstanceFailures, self.maxFailedInstances, self.minWaitInInstanceRunningMs, self.rollbackOnFailure, self.updateOnlyTheseInstances, self.waitForBatchCompletion, self.blockIfNoPulsesAfterMs, self.slaAware, self.updateStrategy, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        updateGroupSize = None
-        maxPerInstanceFailures = None
-        maxFailedInstances = None
-        minWaitInInstanceRunningMs = None
-        rollbackOnFailure = None
-        updateOnlyTheseInstances = None
-        waitForBatchCompletion = None
-        blockIfNoPulsesAfterMs = None
-        slaAware = None
-        updateStrategy = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    updateGroupSize = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    maxPerInstanceFailures = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    maxFailedInstances = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 5:
-                if ftype == TType.I32:
-                    minWaitInInstanceRunningMs = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 6:
-                if ftype == TType.BOOL:
-                    rollbackOnFailure = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 7:
-                if ftype == TType.SET:
-                    updateOnlyTheseInstances = set()
-                    (_etype175, _size172) = iprot.readSetBegin()
-                    for _i176 in range(_size172):
-                        _elem177 = Range.read(iprot)
-                        updateOnlyTheseInstances.add(_elem177)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 8:
-                if ftype == TType.BOOL:
-                    waitForBatchCompletion = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 9:
-                if ftype == TType.I32:
-                    blockIfNoPulsesAfterMs = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 10:
-                if ftype == TType.BOOL:
-                    slaAware = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 11:
-                if ftype == TType.STRUCT:
-                    updateStrategy = JobUpdateStrategy.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            updateGroupSize=updateGroupSize,
-            maxPerInstanceFailures=maxPerInstanceFailures,
-            maxFailedInstances=maxFailedInstances,
-            minWaitInInstanceRunningMs=minWaitInInstanceRunningMs,
-            rollbackOnFailure=rollbackOnFailure,
-            updateOnlyTheseInstances=updateOnlyTheseInstances,
-            waitForBatchCompletion=waitForBatchCompletion,
-            blockIfNoPulsesAfterMs=blockIfNoPulsesAfterMs,
-            slaAware=slaAware,
-            updateStrategy=updateStrategy,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateSettings')
-        if self.updateGroupSize is not None:
-            oprot.writeFieldBegin('updateGroupSize', TType.I32, 1)
-            oprot.writeI32(self.updateGroupSize)
-            oprot.writeFieldEnd()
-        if self.maxPerInstanceFailures is not None:
-            oprot.writeFieldBegin('maxPerInstanceFailures', TType.I32, 2)
-            oprot.writeI32(self.maxPerInstanceFailures)
-            oprot.writeFieldEnd()
-        if self.maxFailedInstances is not None:
-            oprot.writeFieldBegin('maxFailedInstances', TType.I32, 3)
-            oprot.writeI32(self.maxFailedInstances)
-            oprot.writeFieldEnd()
-        if self.minWaitInInstanceRunningMs is not None:
-            oprot.writeFieldBegin('minWaitInInstanceRunningMs', TType.I32, 5)
-            oprot.writeI32(self.minWaitInInstanceRunningMs)
-            oprot.writeFieldEnd()
-        if self.rollbackOnFailure is not None:
-            oprot.writeFieldBegin('rollbackOnFailure', TType.BOOL, 6)
-            oprot.writeBool(self.rollbackOnFailure)
-            oprot.writeFieldEnd()
-        if self.updateOnlyTheseInstances is not None:
-            oprot.writeFieldBegin('updateOnlyTheseInstances', TType.SET, 7)
-            oprot.writeSetBegin(TType.STRUCT, len(self.updateOnlyTheseInstances))
-            for iter178 in self.updateOnlyTheseInstances:
-                iter178.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.waitForBatchCompletion is not None:
-            oprot.writeFieldBegin('waitForBatchCompletion', TType.BOOL, 8)
-            oprot.writeBool(self.waitForBatchCompletion)
-            oprot.writeFieldEnd()
-        if self.blockIfNoPulsesAfterMs is not None:
-            oprot.writeFieldBegin('blockIfNoPulsesAfterMs', TType.I32, 9)
-            oprot.writeI32(self.blockIfNoPulsesAfterMs)
-            oprot.writeFieldEnd()
-        if self.slaAware is not None:
-            oprot.writeFieldBegin('slaAware', TType.BOOL, 10)
-            oprot.writeBool(self.slaAware)
-            oprot.writeFieldEnd()
-        if self.updateStrategy is not None:
-            oprot.writeFieldBegin('updateStrategy', TType.STRUCT, 11)
-            self.updateStrategy.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateEvent(object):
-    """
-    Attributes:
-     - status
-     - timestampMs
-     - user
-     - message
-
-    """
-
-
-    def __init__(self, status=None, timestampMs=None, user=None, message=None,):
-        super(JobUpdateEvent, self).__setattr__('status', status)
-        super(JobUpdateEvent, self).__setattr__('timestampMs', timestampMs)
-        super(JobUpdateEvent, self).__setattr__('user', user)
-        super(JobUpdateEvent, self).__setattr__('message', message)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.status, self.timestampMs, self.user, self.message, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        status = None
-        timestampMs = None
-        user = None
-        message = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    status = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    timestampMs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRING:
-                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            status=status,
-            timestampMs=timestampMs,
-            user=user,
-            message=message,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateEvent')
-        if self.status is not None:
-            oprot.writeFieldBegin('status', TType.I32, 1)
-            oprot.writeI32(self.status)
-            oprot.writeFieldEnd()
-        if self.timestampMs is not None:
-            oprot.writeFieldBegin('timestampMs', TType.I64, 2)
-            oprot.writeI64(self.timestampMs)
-            oprot.writeFieldEnd()
-        if self.user is not None:
-            oprot.writeFieldBegin('user', TType.STRING, 3)
-            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
-            oprot.writeFieldEnd()
-        if self.message is not None:
-            oprot.writeFieldBegin('message', TType.STRING, 4)
-            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobInstanceUpdateEvent(object):
-    """
-    Attributes:
-     - instanceId
-     - timestampMs
-     - action
-     - message
-
-    """
-
-
-    def __init__(self, instanceId=None, timestampMs=None, action=None, message=None,):
-        super(JobInstanceUpdateEvent, self).__setattr__('instanceId', instanceId)
-        super(JobInstanceUpdateEvent, self).__setattr__('timestampMs', timestampMs)
-        super(JobInstanceUpdateEvent, self).__setattr__('action', action)
-        super(JobInstanceUpdateEvent, self).__setattr__('message', message)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.instanceId, self.timestampMs, self.action, self.message, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        instanceId = None
-        timestampMs = None
-        action = None
-        message = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    instanceId = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    timestampMs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I32:
-                    action = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            instanceId=instanceId,
-            timestampMs=timestampMs,
-            action=action,
-            message=message,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobInstanceUpdateEvent')
-        if self.instanceId is not None:
-            oprot.writeFieldBegin('instanceId', TType.I32, 1)
-            oprot.writeI32(self.instanceId)
-            oprot.writeFieldEnd()
-        if self.timestampMs is not None:
-            oprot.writeFieldBegin('timestampMs', TType.I64, 2)
-            oprot.writeI64(self.timestampMs)
-            oprot.writeFieldEnd()
-        if self.action is not None:
-            oprot.writeFieldBegin('action', TType.I32, 3)
-            oprot.writeI32(self.action)
-            oprot.writeFieldEnd()
-        if self.message is not None:
-            oprot.writeFieldBegin('message', TType.STRING, 4)
-            oprot.writeString(self.message.encode('utf-8') if sys.version_info[0] == 2 else self.message)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class InstanceTaskConfig(object):
-    """
-    Attributes:
-     - task
-     - instances
-
-    """
-
-
-    def __init__(self, task=None, instances=None,):
-        super(InstanceTaskConfig, self).__setattr__('task', task)
-        super(InstanceTaskConfig, self).__setattr__('instances', instances)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.task, self.instances, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        task = None
-        instances = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    task = TaskConfig.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.SET:
-                    instances = set()
-                    (_etype182, _size179) = iprot.readSetBegin()
-                    for _i183 in range(_size179):
-                        _elem184 = Range.read(iprot)
-                        instances.add(_elem184)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            task=task,
-            instances=instances,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('InstanceTaskConfig')
-        if self.task is not None:
-            oprot.writeFieldBegin('task', TType.STRUCT, 1)
-            self.task.write(oprot)
-            oprot.writeFieldEnd()
-        if self.instances is not None:
-            oprot.writeFieldBegin('instances', TType.SET, 2)
-            oprot.writeSetBegin(TType.STRUCT, len(self.instances))
-            for iter185 in self.instances:
-                iter185.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateState(object):
-    """
-    Attributes:
-     - status
-     - createdTimestampMs
-     - lastModifiedTimestampMs
-
-    """
-
-
-    def __init__(self, status=None, createdTimestampMs=None, lastModifiedTimestampMs=None,):
-        super(JobUpdateState, self).__setattr__('status', status)
-        super(JobUpdateState, self).__setattr__('createdTimestampMs', createdTimestampMs)
-        super(JobUpdateState, self).__setattr__('lastModifiedTimestampMs', lastModifiedTimestampMs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.status, self.createdTimestampMs, self.lastModifiedTimestampMs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        status = None
-        createdTimestampMs = None
-        lastModifiedTimestampMs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    status = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I64:
-                    createdTimestampMs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I64:
-                    lastModifiedTimestampMs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            status=status,
-            createdTimestampMs=createdTimestampMs,
-            lastModifiedTimestampMs=lastModifiedTimestampMs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateState')
-        if self.status is not None:
-            oprot.writeFieldBegin('status', TType.I32, 1)
-            oprot.writeI32(self.status)
-            oprot.writeFieldEnd()
-        if self.createdTimestampMs is not None:
-            oprot.writeFieldBegin('createdTimestampMs', TType.I64, 2)
-            oprot.writeI64(self.createdTimestampMs)
-            oprot.writeFieldEnd()
-        if self.lastModifiedTimestampMs is not None:
-            oprot.writeFieldBegin('lastModifiedTimestampMs', TType.I64, 3)
-            oprot.writeI64(self.lastModifiedTimestampMs)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateSummary(object):
-    """
-    Attributes:
-     - key
-     - user
-     - state
-     - metadata
-
-    """
-
-
-    def __init__(self, key=None, user=None, state=None, metadata=None,):
-        super(JobUpdateSummary, self).__setattr__('key', key)
-        super(JobUpdateSummary, self).__setattr__('user', user)
-        super(JobUpdateSummary, self).__setattr__('state', state)
-        super(JobUpdateSummary, self).__setattr__('metadata', metadata)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.key, self.user, self.state, self.metadata, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        key = None
-        user = None
-        state = None
-        metadata = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 5:
-                if ftype == TType.STRUCT:
-                    key = JobUpdateKey.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRING:
-                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRUCT:
-                    state = JobUpdateState.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 6:
-                if ftype == TType.SET:
-                    metadata = set()
-                    (_etype189, _size186) = iprot.readSetBegin()
-                    for _i190 in range(_size186):
-                        _elem191 = Metadata.read(iprot)
-                        metadata.add(_elem191)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            key=key,
-            user=user,
-            state=state,
-            metadata=metadata,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateSummary')
-        if self.user is not None:
-            oprot.writeFieldBegin('user', TType.STRING, 3)
-            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
-            oprot.writeFieldEnd()
-        if self.state is not None:
-            oprot.writeFieldBegin('state', TType.STRUCT, 4)
-            self.state.write(oprot)
-            oprot.writeFieldEnd()
-        if self.key is not None:
-            oprot.writeFieldBegin('key', TType.STRUCT, 5)
-            self.key.write(oprot)
-            oprot.writeFieldEnd()
-        if self.metadata is not None:
-            oprot.writeFieldBegin('metadata', TType.SET, 6)
-            oprot.writeSetBegin(TType.STRUCT, len(self.metadata))
-            for iter192 in self.metadata:
-                iter192.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateInstructions(object):
-    """
-    Attributes:
-     - initialState
-     - desiredState
-     - settings
-
-    """
-
-
-    def __init__(self, initialState=None, desiredState=None, settings=None,):
-        super(JobUpdateInstructions, self).__setattr__('initialState', initialState)
-        super(JobUpdateInstructions, self).__setattr__('desiredState', desiredState)
-        super(JobUpdateInstructions, self).__setattr__('settings', settings)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.initialState, self.desiredState, self.settings, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        initialState = None
-        desiredState = None
-        settings = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.SET:
-                    initialState = set()
-                    (_etype196, _size193) = iprot.readSetBegin()
-                    for _i197 in range(_size193):
-                        _elem198 = InstanceTaskConfig.read(iprot)
-                        initialState.add(_elem198)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    desiredState = InstanceTaskConfig.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    settings = JobUpdateSettings.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            initialState=initialState,
-            desiredState=desiredState,
-            settings=settings,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateInstructions')
-        if self.initialState is not None:
-            oprot.writeFieldBegin('initialState', TType.SET, 1)
-            oprot.writeSetBegin(TType.STRUCT, len(self.initialState))
-            for iter199 in self.initialState:
-                iter199.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.desiredState is not None:
-            oprot.writeFieldBegin('desiredState', TType.STRUCT, 2)
-            self.desiredState.write(oprot)
-            oprot.writeFieldEnd()
-        if self.settings is not None:
-            oprot.writeFieldBegin('settings', TType.STRUCT, 3)
-            self.settings.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdate(object):
-    """
-    Attributes:
-     - summary
-     - instructions
-
-    """
-
-
-    def __init__(self, summary=None, instructions=None,):
-        super(JobUpdate, self).__setattr__('summary', summary)
-        super(JobUpdate, self).__setattr__('instructions', instructions)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.summary, self.instructions, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        summary = None
-        instructions = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    summary = JobUpdateSummary.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    instructions = JobUpdateInstructions.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            summary=summary,
-            instructions=instructions,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdate')
-        if self.summary is not None:
-            oprot.writeFieldBegin('summary', TType.STRUCT, 1)
-            self.summary.write(oprot)
-            oprot.writeFieldEnd()
-        if self.instructions is not None:
-            oprot.writeFieldBegin('instructions', TType.STRUCT, 2)
-            self.instructions.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateDetails(object):
-    """
-    Attributes:
-     - update
-     - updateEvents
-     - instanceEvents
-
-    """
-
-
-    def __init__(self, update=None, updateEvents=None, instanceEvents=None,):
-        super(JobUpdateDetails, self).__setattr__('update', update)
-        super(JobUpdateDetails, self).__setattr__('updateEvents', updateEvents)
-        super(JobUpdateDetails, self).__setattr__('instanceEvents', instanceEvents)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.update, self.updateEvents, self.instanceEvents, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        update = None
-        updateEvents = None
-        instanceEvents = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    update = JobUpdate.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.LIST:
-                    updateEvents = []
-                    (_etype203, _size200) = iprot.readListBegin()
-                    for _i204 in range(_size200):
-                        _elem205 = JobUpdateEvent.read(iprot)
-                        updateEvents.append(_elem205)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.LIST:
-                    instanceEvents = []
-                    (_etype209, _size206) = iprot.readListBegin()
-                    for _i210 in range(_size206):
-                        _elem211 = JobInstanceUpdateEvent.read(iprot)
-                        instanceEvents.append(_elem211)
-                    iprot.readListEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            update=update,
-            updateEvents=updateEvents,
-            instanceEvents=instanceEvents,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateDetails')
-        if self.update is not None:
-            oprot.writeFieldBegin('update', TType.STRUCT, 1)
-            self.update.write(oprot)
-            oprot.writeFieldEnd()
-        if self.updateEvents is not None:
-            oprot.writeFieldBegin('updateEvents', TType.LIST, 2)
-            oprot.writeListBegin(TType.STRUCT, len(self.updateEvents))
-            for iter212 in self.updateEvents:
-                iter212.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        if self.instanceEvents is not None:
-            oprot.writeFieldBegin('instanceEvents', TType.LIST, 3)
-            oprot.writeListBegin(TType.STRUCT, len(self.instanceEvents))
-            for iter213 in self.instanceEvents:
-                iter213.write(oprot)
-            oprot.writeListEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateRequest(object):
-    """
-    Attributes:
-     - taskConfig
-     - instanceCount
-     - settings
-     - metadata
-
-    """
-
-
-    def __init__(self, taskConfig=None, instanceCount=None, settings=None, metadata=None,):
-        super(JobUpdateRequest, self).__setattr__('taskConfig', taskConfig)
-        super(JobUpdateRequest, self).__setattr__('instanceCount', instanceCount)
-        super(JobUpdateRequest, self).__setattr__('settings', settings)
-        super(JobUpdateRequest, self).__setattr__('metadata', metadata)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.taskConfig, self.instanceCount, self.settings, self.metadata, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        taskConfig = None
-        instanceCount = None
-        settings = None
-        metadata = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRUCT:
-                    taskConfig = TaskConfig.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.I32:
-                    instanceCount = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    settings = JobUpdateSettings.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.SET:
-                    metadata = set()
-                    (_etype217, _size214) = iprot.readSetBegin()
-                    for _i218 in range(_size214):
-                        _elem219 = Metadata.read(iprot)
-                        metadata.add(_elem219)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            taskConfig=taskConfig,
-            instanceCount=instanceCount,
-            settings=settings,
-            metadata=metadata,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateRequest')
-        if self.taskConfig is not None:
-            oprot.writeFieldBegin('taskConfig', TType.STRUCT, 1)
-            self.taskConfig.write(oprot)
-            oprot.writeFieldEnd()
-        if self.instanceCount is not None:
-            oprot.writeFieldBegin('instanceCount', TType.I32, 2)
-            oprot.writeI32(self.instanceCount)
-            oprot.writeFieldEnd()
-        if self.settings is not None:
-            oprot.writeFieldBegin('settings', TType.STRUCT, 3)
-            self.settings.write(oprot)
-            oprot.writeFieldEnd()
-        if self.metadata is not None:
-            oprot.writeFieldBegin('metadata', TType.SET, 4)
-            oprot.writeSetBegin(TType.STRUCT, len(self.metadata))
-            for iter220 in self.metadata:
-                iter220.write(oprot)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class JobUpdateQuery(object):
-    """
-    Attributes:
-     - role
-     - key
-     - jobKey
-     - user
-     - updateStatuses
-     - offset
-     - limit
-
-    """
-
-
-    def __init__(self, role=None, key=None, jobKey=None, user=None, updateStatuses=None, offset=None, limit=None,):
-        super(JobUpdateQuery, self).__setattr__('role', role)
-        super(JobUpdateQuery, self).__setattr__('key', key)
-        super(JobUpdateQuery, self).__setattr__('jobKey', jobKey)
-        super(JobUpdateQuery, self).__setattr__('user', user)
-        super(JobUpdateQuery, self).__setattr__('updateStatuses', updateStatuses)
-        super(JobUpdateQuery, self).__setattr__('offset', offset)
-        super(JobUpdateQuery, self).__setattr__('limit', limit)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.role, self.key, self.jobKey, self.user, self.updateStatuses, self.offset, self.limit, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        role = None
-        key = None
-        jobKey = None
-        user = None
-        updateStatuses = None
-        offset = None
-        limit = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 2:
-                if ftype == TType.STRING:
-                    role = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 8:
-                if ftype == TType.STRUCT:
-                    key = JobUpdateKey.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    jobKey = JobKey.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRING:
-                    user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 5:
-                if ftype == TType.SET:
-                    updateStatuses = set()
-                    (_etype224, _size221) = iprot.readSetBegin()
-                    for _i225 in range(_size221):
-                        _elem226 = iprot.readI32()
-                        updateStatuses.add(_elem226)
-                    iprot.readSetEnd()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 6:
-                if ftype == TType.I32:
-                    offset = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 7:
-                if ftype == TType.I32:
-                    limit = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            role=role,
-            key=key,
-            jobKey=jobKey,
-            user=user,
-            updateStatuses=updateStatuses,
-            offset=offset,
-            limit=limit,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('JobUpdateQuery')
-        if self.role is not None:
-            oprot.writeFieldBegin('role', TType.STRING, 2)
-            oprot.writeString(self.role.encode('utf-8') if sys.version_info[0] == 2 else self.role)
-            oprot.writeFieldEnd()
-        if self.jobKey is not None:
-            oprot.writeFieldBegin('jobKey', TType.STRUCT, 3)
-            self.jobKey.write(oprot)
-            oprot.writeFieldEnd()
-        if self.user is not None:
-            oprot.writeFieldBegin('user', TType.STRING, 4)
-            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
-            oprot.writeFieldEnd()
-        if self.updateStatuses is not None:
-            oprot.writeFieldBegin('updateStatuses', TType.SET, 5)
-            oprot.writeSetBegin(TType.I32, len(self.updateStatuses))
-            for iter227 in self.updateStatuses:
-                oprot.writeI32(iter227)
-            oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        if self.offset is not None:
-            oprot.writeFieldBegin('offset', TType.I32, 6)
-            oprot.writeI32(self.offset)
-            oprot.writeFieldEnd()
-        if self.limit is not None:
-            oprot.writeFieldBegin('limit', TType.I32, 7)
-            oprot.writeI32(self.limit)
-            oprot.writeFieldEnd()
-        if self.key is not None:
-            oprot.writeFieldBegin('key', TType.STRUCT, 8)
-            self.key.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class HostMaintenanceRequest(object):
-    """
-    Attributes:
-     - host
-     - defaultSlaPolicy
-     - timeoutSecs
-     - createdTimestampMs
-
-    """
-
-
-    def __init__(self, host=None, defaultSlaPolicy=None, timeoutSecs=None, createdTimestampMs=None,):
-        super(HostMaintenanceRequest, self).__setattr__('host', host)
-        super(HostMaintenanceRequest, self).__setattr__('defaultSlaPolicy', defaultSlaPolicy)
-        super(HostMaintenanceRequest, self).__setattr__('timeoutSecs', timeoutSecs)
-        super(HostMaintenanceRequest, self).__setattr__('createdTimestampMs', createdTimestampMs)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.host, self.defaultSlaPolicy, self.timeoutSecs, self.createdTimestampMs, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        host = None
-        defaultSlaPolicy = None
-        timeoutSecs = None
-        createdTimestampMs = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    host = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    defaultSlaPolicy = SlaPolicy.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.I64:
-                    timeoutSecs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.I64:
-                    createdTimestampMs = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            host=host,
-            defaultSlaPolicy=defaultSlaPolicy,
-            timeoutSecs=timeoutSecs,
-            createdTimestampMs=createdTimestampMs,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('HostMaintenanceRequest')
-        if self.host is not None:
-            oprot.writeFieldBegin('host', TType.STRING, 1)
-            oprot.writeString(self.host.encode('utf-8') if sys.version_info[0] == 2 else self.host)
-            oprot.writeFieldEnd()
-        if self.defaultSlaPolicy is not None:
-            oprot.writeFieldBegin('defaultSlaPolicy', TType.STRUCT, 2)
-            self.defaultSlaPolicy.write(oprot)
-            oprot.writeFieldEnd()
-        if self.timeoutSecs is not None:
-            oprot.writeFieldBegin('timeoutSecs', TType.I64, 3)
-            oprot.writeI64(self.timeoutSecs)
-            oprot.writeFieldEnd()
-        if self.createdTimestampMs is not None:
-            oprot.writeFieldBegin('createdTimestampMs', TType.I64, 4)
-            oprot.writeI64(self.createdTimestampMs)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
 class ListBackupsResult(object):
     """
+    Answer to listBackups.
+
     Attributes:
      - backups
 
@@ -7008,11 +7398,12 @@ class ListBackupsResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     backups = set()
-                    (_etype231, _size228) = iprot.readSetBegin()
-                    for _i232 in range(_size228):
-                        _elem233 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        backups.add(_elem233)
+                    (_etype240, _size237) = iprot.readSetBegin()
+                    for _i241 in range(_size237):
+                        _elem242 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        backups.add(_elem242)
                     iprot.readSetEnd()
+                    backups = frozenset(backups)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7031,8 +7422,8 @@ class ListBackupsResult(object):
         if self.backups is not None:
             oprot.writeFieldBegin('backups', TType.SET, 1)
             oprot.writeSetBegin(TType.STRING, len(self.backups))
-            for iter234 in self.backups:
-                oprot.writeString(iter234.encode('utf-8') if sys.version_info[0] == 2 else iter234)
+            for iter243 in self.backups:
+                oprot.writeString(iter243.encode('utf-8') if sys.version_info[0] == 2 else iter243)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7055,6 +7446,8 @@ class ListBackupsResult(object):
 
 class StartMaintenanceResult(object):
     """
+    Answer to startMaintenance. Hosts that the scheduler does not know are left out.
+
     Attributes:
      - statuses
 
@@ -7086,11 +7479,12 @@ class StartMaintenanceResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     statuses = set()
-                    (_etype238, _size235) = iprot.readSetBegin()
-                    for _i239 in range(_size235):
-                        _elem240 = HostStatus.read(iprot)
-                        statuses.add(_elem240)
+                    (_etype247, _size244) = iprot.readSetBegin()
+                    for _i248 in range(_size244):
+                        _elem249 = HostStatus.read(iprot)
+                        statuses.add(_elem249)
                     iprot.readSetEnd()
+                    statuses = frozenset(statuses)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7109,8 +7503,8 @@ class StartMaintenanceResult(object):
         if self.statuses is not None:
             oprot.writeFieldBegin('statuses', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.statuses))
-            for iter241 in self.statuses:
-                iter241.write(oprot)
+            for iter250 in self.statuses:
+                iter250.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7133,6 +7527,8 @@ class StartMaintenanceResult(object):
 
 class DrainHostsResult(object):
     """
+    Answer to drainHosts and slaDrainHosts. Hosts that the scheduler does not know are left out.
+
     Attributes:
      - statuses
 
@@ -7164,11 +7560,12 @@ class DrainHostsResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     statuses = set()
-                    (_etype245, _size242) = iprot.readSetBegin()
-                    for _i246 in range(_size242):
-                        _elem247 = HostStatus.read(iprot)
-                        statuses.add(_elem247)
+                    (_etype254, _size251) = iprot.readSetBegin()
+                    for _i255 in range(_size251):
+                        _elem256 = HostStatus.read(iprot)
+                        statuses.add(_elem256)
                     iprot.readSetEnd()
+                    statuses = frozenset(statuses)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7187,8 +7584,8 @@ class DrainHostsResult(object):
         if self.statuses is not None:
             oprot.writeFieldBegin('statuses', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.statuses))
-            for iter248 in self.statuses:
-                iter248.write(oprot)
+            for iter257 in self.statuses:
+                iter257.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7211,6 +7608,8 @@ class DrainHostsResult(object):
 
 class QueryRecoveryResult(object):
     """
+    Answer to queryRecovery.
+
     Attributes:
      - tasks
 
@@ -7242,11 +7641,12 @@ class QueryRecoveryResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     tasks = set()
-                    (_etype252, _size249) = iprot.readSetBegin()
-                    for _i253 in range(_size249):
-                        _elem254 = ScheduledTask.read(iprot)
-                        tasks.add(_elem254)
+                    (_etype261, _size258) = iprot.readSetBegin()
+                    for _i262 in range(_size258):
+                        _elem263 = ScheduledTask.read(iprot)
+                        tasks.add(_elem263)
                     iprot.readSetEnd()
+                    tasks = frozenset(tasks)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7265,8 +7665,8 @@ class QueryRecoveryResult(object):
         if self.tasks is not None:
             oprot.writeFieldBegin('tasks', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.tasks))
-            for iter255 in self.tasks:
-                iter255.write(oprot)
+            for iter264 in self.tasks:
+                iter264.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7289,6 +7689,8 @@ class QueryRecoveryResult(object):
 
 class MaintenanceStatusResult(object):
     """
+    Answer to maintenanceStatus. Hosts that the scheduler does not know are left out.
+
     Attributes:
      - statuses
 
@@ -7320,11 +7722,12 @@ class MaintenanceStatusResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     statuses = set()
-                    (_etype259, _size256) = iprot.readSetBegin()
-                    for _i260 in range(_size256):
-                        _elem261 = HostStatus.read(iprot)
-                        statuses.add(_elem261)
+                    (_etype268, _size265) = iprot.readSetBegin()
+                    for _i269 in range(_size265):
+                        _elem270 = HostStatus.read(iprot)
+                        statuses.add(_elem270)
                     iprot.readSetEnd()
+                    statuses = frozenset(statuses)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7343,8 +7746,8 @@ class MaintenanceStatusResult(object):
         if self.statuses is not None:
             oprot.writeFieldBegin('statuses', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.statuses))
-            for iter262 in self.statuses:
-                iter262.write(oprot)
+            for iter271 in self.statuses:
+                iter271.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7367,6 +7770,8 @@ class MaintenanceStatusResult(object):
 
 class EndMaintenanceResult(object):
     """
+    Answer to endMaintenance. Hosts that the scheduler does not know are left out.
+
     Attributes:
      - statuses
 
@@ -7398,11 +7803,12 @@ class EndMaintenanceResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     statuses = set()
-                    (_etype266, _size263) = iprot.readSetBegin()
-                    for _i267 in range(_size263):
-                        _elem268 = HostStatus.read(iprot)
-                        statuses.add(_elem268)
+                    (_etype275, _size272) = iprot.readSetBegin()
+                    for _i276 in range(_size272):
+                        _elem277 = HostStatus.read(iprot)
+                        statuses.add(_elem277)
                     iprot.readSetEnd()
+                    statuses = frozenset(statuses)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7421,8 +7827,8 @@ class EndMaintenanceResult(object):
         if self.statuses is not None:
             oprot.writeFieldBegin('statuses', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.statuses))
-            for iter269 in self.statuses:
-                iter269.write(oprot)
+            for iter278 in self.statuses:
+                iter278.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7445,6 +7851,8 @@ class EndMaintenanceResult(object):
 
 class RoleSummaryResult(object):
     """
+    Answer to getRoleSummary.
+
     Attributes:
      - summaries
 
@@ -7476,11 +7884,12 @@ class RoleSummaryResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     summaries = set()
-                    (_etype273, _size270) = iprot.readSetBegin()
-                    for _i274 in range(_size270):
-                        _elem275 = RoleSummary.read(iprot)
-                        summaries.add(_elem275)
+                    (_etype282, _size279) = iprot.readSetBegin()
+                    for _i283 in range(_size279):
+                        _elem284 = RoleSummary.read(iprot)
+                        summaries.add(_elem284)
                     iprot.readSetEnd()
+                    summaries = frozenset(summaries)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7499,8 +7908,8 @@ class RoleSummaryResult(object):
         if self.summaries is not None:
             oprot.writeFieldBegin('summaries', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.summaries))
-            for iter276 in self.summaries:
-                iter276.write(oprot)
+            for iter285 in self.summaries:
+                iter285.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7523,6 +7932,8 @@ class RoleSummaryResult(object):
 
 class JobSummaryResult(object):
     """
+    Answer to getJobSummary.
+
     Attributes:
      - summaries
 
@@ -7554,11 +7965,12 @@ class JobSummaryResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     summaries = set()
-                    (_etype280, _size277) = iprot.readSetBegin()
-                    for _i281 in range(_size277):
-                        _elem282 = JobSummary.read(iprot)
-                        summaries.add(_elem282)
+                    (_etype289, _size286) = iprot.readSetBegin()
+                    for _i290 in range(_size286):
+                        _elem291 = JobSummary.read(iprot)
+                        summaries.add(_elem291)
                     iprot.readSetEnd()
+                    summaries = frozenset(summaries)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7577,8 +7989,8 @@ class JobSummaryResult(object):
         if self.summaries is not None:
             oprot.writeFieldBegin('summaries', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.summaries))
-            for iter283 in self.summaries:
-                iter283.write(oprot)
+            for iter292 in self.summaries:
+                iter292.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7601,6 +8013,8 @@ class JobSummaryResult(object):
 
 class ConfigSummaryResult(object):
     """
+    Answer to getConfigSummary.
+
     Attributes:
      - summary
 
@@ -7671,6 +8085,8 @@ class ConfigSummaryResult(object):
 
 class GetPendingReasonResult(object):
     """
+    Answer to getPendingReason.
+
     Attributes:
      - reasons
 
@@ -7702,11 +8118,12 @@ class GetPendingReasonResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     reasons = set()
-                    (_etype287, _size284) = iprot.readSetBegin()
-                    for _i288 in range(_size284):
-                        _elem289 = PendingReason.read(iprot)
-                        reasons.add(_elem289)
+                    (_etype296, _size293) = iprot.readSetBegin()
+                    for _i297 in range(_size293):
+                        _elem298 = PendingReason.read(iprot)
+                        reasons.add(_elem298)
                     iprot.readSetEnd()
+                    reasons = frozenset(reasons)
                 else:
                     iprot.skip(ftype)
             else:
@@ -7725,8 +8142,8 @@ class GetPendingReasonResult(object):
         if self.reasons is not None:
             oprot.writeFieldBegin('reasons', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.reasons))
-            for iter290 in self.reasons:
-                iter290.write(oprot)
+            for iter299 in self.reasons:
+                iter299.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7749,9 +8166,11 @@ class GetPendingReasonResult(object):
 
 class StartJobUpdateResult(object):
     """
+    Answer to startJobUpdate. Describes the update in progress when that is why it was refused.
+
     Attributes:
      - key
-     - updateSummary
+     - updateSummary: Its state is unset when the update has just been started. Since 0.16.0.
 
     """
 
@@ -7832,6 +8251,8 @@ class StartJobUpdateResult(object):
 
 class GetJobUpdateSummariesResult(object):
     """
+    Answer to getJobUpdateSummaries.
+
     Attributes:
      - updateSummaries
 
@@ -7863,10 +8284,11 @@ class GetJobUpdateSummariesResult(object):
             if fid == 1:
                 if ftype == TType.LIST:
                     updateSummaries = []
-                    (_etype294, _size291) = iprot.readListBegin()
-                    for _i295 in range(_size291):
-                        _elem296 = JobUpdateSummary.read(iprot)
-                        updateSummaries.append(_elem296)
+                    (_etype303, _size300) = iprot.readListBegin()
+                    for _i304 in range(_size300):
+                        _elem305 = JobUpdateSummary.read(iprot)
+                        updateSummaries.append(_elem305)
+                    updateSummaries = tuple(updateSummaries)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -7886,8 +8308,8 @@ class GetJobUpdateSummariesResult(object):
         if self.updateSummaries is not None:
             oprot.writeFieldBegin('updateSummaries', TType.LIST, 1)
             oprot.writeListBegin(TType.STRUCT, len(self.updateSummaries))
-            for iter297 in self.updateSummaries:
-                iter297.write(oprot)
+            for iter306 in self.updateSummaries:
+                iter306.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -7910,9 +8332,11 @@ class GetJobUpdateSummariesResult(object):
 
 class GetJobUpdateDetailsResult(object):
     """
+    Answer to getJobUpdateDetails.
+
     Attributes:
-     - details
-     - detailsList
+     - details: Set when the call was made with a key.
+     - detailsList: Filled when the call was made with a query. Since 0.16.0.
 
     """
 
@@ -7949,10 +8373,11 @@ class GetJobUpdateDetailsResult(object):
             elif fid == 2:
                 if ftype == TType.LIST:
                     detailsList = []
-                    (_etype301, _size298) = iprot.readListBegin()
-                    for _i302 in range(_size298):
-                        _elem303 = JobUpdateDetails.read(iprot)
-                        detailsList.append(_elem303)
+                    (_etype310, _size307) = iprot.readListBegin()
+                    for _i311 in range(_size307):
+                        _elem312 = JobUpdateDetails.read(iprot)
+                        detailsList.append(_elem312)
+                    detailsList = tuple(detailsList)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -7977,8 +8402,8 @@ class GetJobUpdateDetailsResult(object):
         if self.detailsList is not None:
             oprot.writeFieldBegin('detailsList', TType.LIST, 2)
             oprot.writeListBegin(TType.STRUCT, len(self.detailsList))
-            for iter304 in self.detailsList:
-                iter304.write(oprot)
+            for iter313 in self.detailsList:
+                iter313.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -8001,6 +8426,8 @@ class GetJobUpdateDetailsResult(object):
 
 class PulseJobUpdateResult(object):
     """
+    Answer to pulseJobUpdate.
+
     Attributes:
      - status
 
@@ -8071,10 +8498,12 @@ class PulseJobUpdateResult(object):
 
 class GetJobUpdateDiffResult(object):
     """
+    Answer to getJobUpdateDiff. Since 0.10.0.
+
     Attributes:
-     - add
-     - remove
-     - update
+     - add: Instances that are not active now.
+     - remove: Active instances that the request does not have.
+     - update: Instances whose configuration would change, with the present one.
      - unchanged
 
     """
@@ -8111,41 +8540,45 @@ class GetJobUpdateDiffResult(object):
             if fid == 1:
                 if ftype == TType.SET:
                     add = set()
-                    (_etype308, _size305) = iprot.readSetBegin()
-                    for _i309 in range(_size305):
-                        _elem310 = ConfigGroup.read(iprot)
-                        add.add(_elem310)
+                    (_etype317, _size314) = iprot.readSetBegin()
+                    for _i318 in range(_size314):
+                        _elem319 = ConfigGroup.read(iprot)
+                        add.add(_elem319)
                     iprot.readSetEnd()
+                    add = frozenset(add)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.SET:
                     remove = set()
-                    (_etype314, _size311) = iprot.readSetBegin()
-                    for _i315 in range(_size311):
-                        _elem316 = ConfigGroup.read(iprot)
-                        remove.add(_elem316)
+                    (_etype323, _size320) = iprot.readSetBegin()
+                    for _i324 in range(_size320):
+                        _elem325 = ConfigGroup.read(iprot)
+                        remove.add(_elem325)
                     iprot.readSetEnd()
+                    remove = frozenset(remove)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.SET:
                     update = set()
-                    (_etype320, _size317) = iprot.readSetBegin()
-                    for _i321 in range(_size317):
-                        _elem322 = ConfigGroup.read(iprot)
-                        update.add(_elem322)
+                    (_etype329, _size326) = iprot.readSetBegin()
+                    for _i330 in range(_size326):
+                        _elem331 = ConfigGroup.read(iprot)
+                        update.add(_elem331)
                     iprot.readSetEnd()
+                    update = frozenset(update)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.SET:
                     unchanged = set()
-                    (_etype326, _size323) = iprot.readSetBegin()
-                    for _i327 in range(_size323):
-                        _elem328 = ConfigGroup.read(iprot)
-                        unchanged.add(_elem328)
+                    (_etype335, _size332) = iprot.readSetBegin()
+                    for _i336 in range(_size332):
+                        _elem337 = ConfigGroup.read(iprot)
+                        unchanged.add(_elem337)
                     iprot.readSetEnd()
+                    unchanged = frozenset(unchanged)
                 else:
                     iprot.skip(ftype)
             else:
@@ -8167,123 +8600,30 @@ class GetJobUpdateDiffResult(object):
         if self.add is not None:
             oprot.writeFieldBegin('add', TType.SET, 1)
             oprot.writeSetBegin(TType.STRUCT, len(self.add))
-            for iter329 in self.add:
-                iter329.write(oprot)
+            for iter338 in self.add:
+                iter338.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         if self.remove is not None:
             oprot.writeFieldBegin('remove', TType.SET, 2)
             oprot.writeSetBegin(TType.STRUCT, len(self.remove))
-            for iter330 in self.remove:
-                iter330.write(oprot)
+            for iter339 in self.remove:
+                iter339.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         if self.update is not None:
             oprot.writeFieldBegin('update', TType.SET, 3)
             oprot.writeSetBegin(TType.STRUCT, len(self.update))
-            for iter331 in self.update:
-                iter331.write(oprot)
+            for iter340 in self.update:
+                iter340.write(oprot)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         if self.unchanged is not None:
             oprot.writeFieldBegin('unchanged', TType.SET, 4)
             oprot.writeSetBegin(TType.STRUCT, len(self.unchanged))
-            for iter332 in self.unchanged:
-                iter332.write(oprot)
+            for iter341 in self.unchanged:
+                iter341.write(oprot)
             oprot.writeSetEnd()
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class TierConfig(object):
-    """
-    Attributes:
-     - name
-     - settings
-
-    """
-
-
-    def __init__(self, name=None, settings=None,):
-        super(TierConfig, self).__setattr__('name', name)
-        super(TierConfig, self).__setattr__('settings', settings)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.name, self.settings, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        name = None
-        settings = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.MAP:
-                    settings = {}
-                    (_ktype334, _vtype335, _size333) = iprot.readMapBegin()
-                    for _i337 in range(_size333):
-                        _key338 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        _val339 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        settings[_key338] = _val339
-                    iprot.readMapEnd()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            name=name,
-            settings=settings,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('TierConfig')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
-            oprot.writeFieldEnd()
-        if self.settings is not None:
-            oprot.writeFieldBegin('settings', TType.MAP, 2)
-            oprot.writeMapBegin(TType.STRING, TType.STRING, len(self.settings))
-            for kiter340, viter341 in self.settings.items():
-                oprot.writeString(kiter340.encode('utf-8') if sys.version_info[0] == 2 else kiter340)
-                oprot.writeString(viter341.encode('utf-8') if sys.version_info[0] == 2 else viter341)
-            oprot.writeMapEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -8305,6 +8645,8 @@ class TierConfig(object):
 
 class GetTierConfigResult(object):
     """
+    Answer to getTierConfigs. Since 0.14.0.
+
     Attributes:
      - defaultTierName
      - tiers
@@ -8349,6 +8691,7 @@ class GetTierConfigResult(object):
                         _elem347 = TierConfig.read(iprot)
                         tiers.add(_elem347)
                     iprot.readSetEnd()
+                    tiers = frozenset(tiers)
                 else:
                     iprot.skip(ftype)
             else:
@@ -8396,9 +8739,11 @@ class GetTierConfigResult(object):
 
 class ServerInfo(object):
     """
+    Who answered.
+
     Attributes:
      - clusterName
-     - statsUrlPrefix
+     - statsUrlPrefix: Empty unless the cluster configures one.
 
     """
 
@@ -8479,8 +8824,10 @@ class ServerInfo(object):
 
 class ResponseDetail(object):
     """
+    A message for people.
+
     Attributes:
-     - message
+     - message: Unset when the scheduler failed without a text.
 
     """
 
@@ -8549,6 +8896,8 @@ class ResponseDetail(object):
 
 class Result(object):
     """
+    The answer proper; each member names the struct that says which call it belongs to.
+
     Attributes:
      - populateJobResult
      - scheduleStatusResult
@@ -8568,8 +8917,8 @@ class Result(object):
      - getJobUpdateSummariesResult
      - getJobUpdateDetailsResult
      - pulseJobUpdateResult
-     - getJobUpdateDiffResult
-     - getTierConfigResult
+     - getJobUpdateDiffResult: Since 0.10.0.
+     - getTierConfigResult: Since 0.14.0.
 
     """
 
@@ -8866,11 +9215,13 @@ class Result(object):
 
 class Response(object):
     """
+    Envelope of every answer.
+
     Attributes:
      - responseCode
      - serverInfo
-     - result
-     - details
+     - result: Unset on failure, and for calls that have nothing to return.
+     - details: Empty when there is nothing to say. May hold messages together with OK.
 
     """
 
@@ -8925,6 +9276,7 @@ class Response(object):
                     for _i353 in range(_size349):
                         _elem354 = ResponseDetail.read(iprot)
                         details.append(_elem354)
+                    details = tuple(details)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -8979,101 +9331,80 @@ class Response(object):
 
     def __ne__(self, other):
         return not (self == other)
-
-
-class ExplicitReconciliationSettings(object):
-    """
-    Attributes:
-     - batchSize
-
-    """
-
-
-    def __init__(self, batchSize=None,):
-        super(ExplicitReconciliationSettings, self).__setattr__('batchSize', batchSize)
-
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.batchSize, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
-        iprot.readStructBegin()
-        batchSize = None
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I32:
-                    batchSize = iprot.readI32()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-        return cls(
-            batchSize=batchSize,
-        )
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('ExplicitReconciliationSettings')
-        if self.batchSize is not None:
-            oprot.writeFieldBegin('batchSize', TType.I32, 1)
-            oprot.writeI32(self.batchSize)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
 all_structs.append(Identity)
 Identity.thrift_spec = (
     None,  # 0
     None,  # 1
     (2, TType.STRING, 'user', 'UTF8', None, ),  # 2
 )
+all_structs.append(JobKey)
+JobKey.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'role', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'environment', 'UTF8', None, ),  # 2
+    (3, TType.STRING, 'name', 'UTF8', None, ),  # 3
+)
+all_structs.append(InstanceKey)
+InstanceKey.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'jobKey', [JobKey, None], None, ),  # 1
+    (2, TType.I32, 'instanceId', None, None, ),  # 2
+)
+all_structs.append(Metadata)
+Metadata.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'key', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'value', 'UTF8', None, ),  # 2
+)
+all_structs.append(LockKey)
+LockKey.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'job', [JobKey, None], None, ),  # 1
+)
+all_structs.append(Lock)
+Lock.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'key', [LockKey, None], None, ),  # 1
+    (2, TType.STRING, 'token', 'UTF8', None, ),  # 2
+    (3, TType.STRING, 'user', 'UTF8', None, ),  # 3
+    (4, TType.I64, 'timestampMs', None, None, ),  # 4
+    (5, TType.STRING, 'message', 'UTF8', None, ),  # 5
+)
+all_structs.append(Package)
+Package.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'role', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'name', 'UTF8', None, ),  # 2
+    (3, TType.I32, 'version', None, None, ),  # 3
+)
+all_structs.append(Resource)
+Resource.thrift_spec = (
+    None,  # 0
+    (1, TType.DOUBLE, 'numCpus', None, None, ),  # 1
+    (2, TType.I64, 'ramMb', None, None, ),  # 2
+    (3, TType.I64, 'diskMb', None, None, ),  # 3
+    (4, TType.STRING, 'namedPort', 'UTF8', None, ),  # 4
+    (5, TType.I64, 'numGpus', None, None, ),  # 5
+)
+all_structs.append(ResourceAggregate)
+ResourceAggregate.thrift_spec = (
+    None,  # 0
+    None,  # 1
+    None,  # 2
+    None,  # 3
+    (4, TType.SET, 'resources', (TType.STRUCT, [Resource, None], True), None, ),  # 4
+)
 all_structs.append(Attribute)
 Attribute.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
-    (2, TType.SET, 'values', (TType.STRING, 'UTF8', False), None, ),  # 2
-)
-all_structs.append(HostAttributes)
-HostAttributes.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'host', 'UTF8', None, ),  # 1
-    (2, TType.SET, 'attributes', (TType.STRUCT, [Attribute, None], False), None, ),  # 2
-    (3, TType.I32, 'mode', None, None, ),  # 3
-    (4, TType.STRING, 'slaveId', 'UTF8', None, ),  # 4
+    (2, TType.SET, 'values', (TType.STRING, 'UTF8', True), None, ),  # 2
 )
 all_structs.append(ValueConstraint)
 ValueConstraint.thrift_spec = (
     None,  # 0
     (1, TType.BOOL, 'negated', None, None, ),  # 1
-    (2, TType.SET, 'values', (TType.STRING, 'UTF8', False), None, ),  # 2
+    (2, TType.SET, 'values', (TType.STRING, 'UTF8', True), None, ),  # 2
 )
 all_structs.append(LimitConstraint)
 LimitConstraint.thrift_spec = (
@@ -9092,46 +9423,6 @@ Constraint.thrift_spec = (
     (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
     (2, TType.STRUCT, 'constraint', [TaskConstraint, None], None, ),  # 2
 )
-all_structs.append(Package)
-Package.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'role', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'name', 'UTF8', None, ),  # 2
-    (3, TType.I32, 'version', None, None, ),  # 3
-)
-all_structs.append(Metadata)
-Metadata.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'key', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'value', 'UTF8', None, ),  # 2
-)
-all_structs.append(JobKey)
-JobKey.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'role', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'environment', 'UTF8', None, ),  # 2
-    (3, TType.STRING, 'name', 'UTF8', None, ),  # 3
-)
-all_structs.append(LockKey)
-LockKey.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'job', [JobKey, None], None, ),  # 1
-)
-all_structs.append(Lock)
-Lock.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'key', [LockKey, None], None, ),  # 1
-    (2, TType.STRING, 'token', 'UTF8', None, ),  # 2
-    (3, TType.STRING, 'user', 'UTF8', None, ),  # 3
-    (4, TType.I64, 'timestampMs', None, None, ),  # 4
-    (5, TType.STRING, 'message', 'UTF8', None, ),  # 5
-)
-all_structs.append(InstanceKey)
-InstanceKey.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'jobKey', [JobKey, None], None, ),  # 1
-    (2, TType.I32, 'instanceId', None, None, ),  # 2
-)
 all_structs.append(MesosFetcherURI)
 MesosFetcherURI.thrift_spec = (
     None,  # 0
@@ -9139,12 +9430,6 @@ MesosFetcherURI.thrift_spec = (
     (2, TType.BOOL, 'extract', None, None, ),  # 2
     (3, TType.BOOL, 'cache', None, None, ),  # 3
     (4, TType.STRING, 'outputFile', 'UTF8', None, ),  # 4
-)
-all_structs.append(ExecutorConfig)
-ExecutorConfig.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'data', 'UTF8', None, ),  # 2
 )
 all_structs.append(Volume)
 Volume.thrift_spec = (
@@ -9175,7 +9460,7 @@ all_structs.append(MesosContainer)
 MesosContainer.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'image', [Image, None], None, ),  # 1
-    (2, TType.LIST, 'volumes', (TType.STRUCT, [Volume, None], False), None, ),  # 2
+    (2, TType.LIST, 'volumes', (TType.STRUCT, [Volume, None], True), None, ),  # 2
 )
 all_structs.append(DockerParameter)
 DockerParameter.thrift_spec = (
@@ -9187,7 +9472,19 @@ all_structs.append(DockerContainer)
 DockerContainer.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'image', 'UTF8', None, ),  # 1
-    (2, TType.LIST, 'parameters', (TType.STRUCT, [DockerParameter, None], False), None, ),  # 2
+    (2, TType.LIST, 'parameters', (TType.STRUCT, [DockerParameter, None], True), None, ),  # 2
+)
+all_structs.append(Container)
+Container.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'mesos', [MesosContainer, None], None, ),  # 1
+    (2, TType.STRUCT, 'docker', [DockerContainer, None], None, ),  # 2
+)
+all_structs.append(ExecutorConfig)
+ExecutorConfig.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'data', 'UTF8', None, ),  # 2
 )
 all_structs.append(PartitionPolicy)
 PartitionPolicy.thrift_spec = (
@@ -9213,27 +9510,12 @@ CoordinatorSlaPolicy.thrift_spec = (
     (1, TType.STRING, 'coordinatorUrl', 'UTF8', None, ),  # 1
     (2, TType.STRING, 'statusKey', 'UTF8', None, ),  # 2
 )
-all_structs.append(Resource)
-Resource.thrift_spec = (
-    None,  # 0
-    (1, TType.DOUBLE, 'numCpus', None, None, ),  # 1
-    (2, TType.I64, 'ramMb', None, None, ),  # 2
-    (3, TType.I64, 'diskMb', None, None, ),  # 3
-    (4, TType.STRING, 'namedPort', 'UTF8', None, ),  # 4
-    (5, TType.I64, 'numGpus', None, None, ),  # 5
-)
 all_structs.append(SlaPolicy)
 SlaPolicy.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'percentageSlaPolicy', [PercentageSlaPolicy, None], None, ),  # 1
     (2, TType.STRUCT, 'countSlaPolicy', [CountSlaPolicy, None], None, ),  # 2
     (3, TType.STRUCT, 'coordinatorSlaPolicy', [CoordinatorSlaPolicy, None], None, ),  # 3
-)
-all_structs.append(Container)
-Container.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'mesos', [MesosContainer, None], None, ),  # 1
-    (2, TType.STRUCT, 'docker', [DockerContainer, None], None, ),  # 2
 )
 all_structs.append(TaskConfig)
 TaskConfig.thrift_spec = (
@@ -9257,14 +9539,14 @@ TaskConfig.thrift_spec = (
     (17, TType.STRUCT, 'owner', [Identity, None], None, ),  # 17
     (18, TType.BOOL, 'production', None, None, ),  # 18
     None,  # 19
-    (20, TType.SET, 'constraints', (TType.STRUCT, [Constraint, None], False), None, ),  # 20
+    (20, TType.SET, 'constraints', (TType.STRUCT, [Constraint, None], True), None, ),  # 20
     None,  # 21
-    (22, TType.MAP, 'taskLinks', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', False), None, ),  # 22
+    (22, TType.MAP, 'taskLinks', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', True), None, ),  # 22
     (23, TType.STRING, 'contactEmail', 'UTF8', None, ),  # 23
     None,  # 24
     (25, TType.STRUCT, 'executorConfig', [ExecutorConfig, None], None, ),  # 25
     None,  # 26
-    (27, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], False), None, ),  # 27
+    (27, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], True), None, ),  # 27
     (28, TType.STRUCT, 'job', [JobKey, None], None, ),  # 28
     (29, TType.STRUCT, 'container', [Container, None], Container(**{
         "mesos": MesosContainer(**{
@@ -9272,18 +9554,38 @@ TaskConfig.thrift_spec = (
     }), ),  # 29
     (30, TType.STRING, 'tier', 'UTF8', None, ),  # 30
     None,  # 31
-    (32, TType.SET, 'resources', (TType.STRUCT, [Resource, None], False), None, ),  # 32
-    (33, TType.SET, 'mesosFetcherUris', (TType.STRUCT, [MesosFetcherURI, None], False), None, ),  # 33
+    (32, TType.SET, 'resources', (TType.STRUCT, [Resource, None], True), None, ),  # 32
+    (33, TType.SET, 'mesosFetcherUris', (TType.STRUCT, [MesosFetcherURI, None], True), None, ),  # 33
     (34, TType.STRUCT, 'partitionPolicy', [PartitionPolicy, None], None, ),  # 34
     (35, TType.STRUCT, 'slaPolicy', [SlaPolicy, None], None, ),  # 35
 )
-all_structs.append(ResourceAggregate)
-ResourceAggregate.thrift_spec = (
+all_structs.append(TaskEvent)
+TaskEvent.thrift_spec = (
     None,  # 0
-    None,  # 1
-    None,  # 2
-    None,  # 3
-    (4, TType.SET, 'resources', (TType.STRUCT, [Resource, None], False), None, ),  # 4
+    (1, TType.I64, 'timestamp', None, None, ),  # 1
+    (2, TType.I32, 'status', None, None, ),  # 2
+    (3, TType.STRING, 'message', 'UTF8', None, ),  # 3
+    (4, TType.STRING, 'scheduler', 'UTF8', None, ),  # 4
+)
+all_structs.append(AssignedTask)
+AssignedTask.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'taskId', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'slaveId', 'UTF8', None, ),  # 2
+    (3, TType.STRING, 'slaveHost', 'UTF8', None, ),  # 3
+    (4, TType.STRUCT, 'task', [TaskConfig, None], None, ),  # 4
+    (5, TType.MAP, 'assignedPorts', (TType.STRING, 'UTF8', TType.I32, None, True), None, ),  # 5
+    (6, TType.I32, 'instanceId', None, None, ),  # 6
+)
+all_structs.append(ScheduledTask)
+ScheduledTask.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'assignedTask', [AssignedTask, None], None, ),  # 1
+    (2, TType.I32, 'status', None, None, ),  # 2
+    (3, TType.I32, 'failureCount', None, None, ),  # 3
+    (4, TType.LIST, 'taskEvents', (TType.STRUCT, [TaskEvent, None], True), None, ),  # 4
+    (5, TType.STRING, 'ancestorId', 'UTF8', None, ),  # 5
+    (6, TType.I32, 'timesPartitioned', None, None, ),  # 6
 )
 all_structs.append(JobConfiguration)
 JobConfiguration.thrift_spec = (
@@ -9324,90 +9626,13 @@ ConfigGroup.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'config', [TaskConfig, None], None, ),  # 1
     None,  # 2
-    (3, TType.SET, 'instances', (TType.STRUCT, [Range, None], False), None, ),  # 3
+    (3, TType.SET, 'instances', (TType.STRUCT, [Range, None], True), None, ),  # 3
 )
 all_structs.append(ConfigSummary)
 ConfigSummary.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'key', [JobKey, None], None, ),  # 1
-    (2, TType.SET, 'groups', (TType.STRUCT, [ConfigGroup, None], False), None, ),  # 2
-)
-all_structs.append(PopulateJobResult)
-PopulateJobResult.thrift_spec = (
-    None,  # 0
-    None,  # 1
-    (2, TType.STRUCT, 'taskConfig', [TaskConfig, None], None, ),  # 2
-)
-all_structs.append(GetQuotaResult)
-GetQuotaResult.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'quota', [ResourceAggregate, None], None, ),  # 1
-    (2, TType.STRUCT, 'prodSharedConsumption', [ResourceAggregate, None], None, ),  # 2
-    (3, TType.STRUCT, 'nonProdSharedConsumption', [ResourceAggregate, None], None, ),  # 3
-    (4, TType.STRUCT, 'prodDedicatedConsumption', [ResourceAggregate, None], None, ),  # 4
-    (5, TType.STRUCT, 'nonProdDedicatedConsumption', [ResourceAggregate, None], None, ),  # 5
-)
-all_structs.append(TaskEvent)
-TaskEvent.thrift_spec = (
-    None,  # 0
-    (1, TType.I64, 'timestamp', None, None, ),  # 1
-    (2, TType.I32, 'status', None, None, ),  # 2
-    (3, TType.STRING, 'message', 'UTF8', None, ),  # 3
-    (4, TType.STRING, 'scheduler', 'UTF8', None, ),  # 4
-)
-all_structs.append(AssignedTask)
-AssignedTask.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'taskId', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'slaveId', 'UTF8', None, ),  # 2
-    (3, TType.STRING, 'slaveHost', 'UTF8', None, ),  # 3
-    (4, TType.STRUCT, 'task', [TaskConfig, None], None, ),  # 4
-    (5, TType.MAP, 'assignedPorts', (TType.STRING, 'UTF8', TType.I32, None, False), None, ),  # 5
-    (6, TType.I32, 'instanceId', None, None, ),  # 6
-)
-all_structs.append(ScheduledTask)
-ScheduledTask.thrift_spec = (
-    None,  # 0
-    (1, TType.STRUCT, 'assignedTask', [AssignedTask, None], None, ),  # 1
-    (2, TType.I32, 'status', None, None, ),  # 2
-    (3, TType.I32, 'failureCount', None, None, ),  # 3
-    (4, TType.LIST, 'taskEvents', (TType.STRUCT, [TaskEvent, None], False), None, ),  # 4
-    (5, TType.STRING, 'ancestorId', 'UTF8', None, ),  # 5
-    (6, TType.I32, 'timesPartitioned', None, None, ),  # 6
-)
-all_structs.append(ScheduleStatusResult)
-ScheduleStatusResult.thrift_spec = (
-    None,  # 0
-    (1, TType.LIST, 'tasks', (TType.STRUCT, [ScheduledTask, None], False), None, ),  # 1
-)
-all_structs.append(GetJobsResult)
-GetJobsResult.thrift_spec = (
-    None,  # 0
-    (1, TType.SET, 'configs', (TType.STRUCT, [JobConfiguration, None], False), None, ),  # 1
-)
-all_structs.append(TaskQuery)
-TaskQuery.thrift_spec = (
-    None,  # 0
-    None,  # 1
-    (2, TType.STRING, 'jobName', 'UTF8', None, ),  # 2
-    None,  # 3
-    (4, TType.SET, 'taskIds', (TType.STRING, 'UTF8', False), None, ),  # 4
-    (5, TType.SET, 'statuses', (TType.I32, None, False), None, ),  # 5
-    None,  # 6
-    (7, TType.SET, 'instanceIds', (TType.I32, None, False), None, ),  # 7
-    None,  # 8
-    (9, TType.STRING, 'environment', 'UTF8', None, ),  # 9
-    (10, TType.SET, 'slaveHosts', (TType.STRING, 'UTF8', False), None, ),  # 10
-    (11, TType.SET, 'jobKeys', (TType.STRUCT, [JobKey, None], False), None, ),  # 11
-    (12, TType.I32, 'offset', None, None, ),  # 12
-    (13, TType.I32, 'limit', None, None, ),  # 13
-    (14, TType.STRING, 'role', 'UTF8', None, ),  # 14
-)
-all_structs.append(HostStatus)
-HostStatus.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'host', 'UTF8', None, ),  # 1
-    (2, TType.I32, 'mode', None, None, ),  # 2
+    (2, TType.SET, 'groups', (TType.STRUCT, [ConfigGroup, None], True), None, ),  # 2
 )
 all_structs.append(RoleSummary)
 RoleSummary.thrift_spec = (
@@ -9416,16 +9641,29 @@ RoleSummary.thrift_spec = (
     (2, TType.I32, 'jobCount', None, None, ),  # 2
     (3, TType.I32, 'cronJobCount', None, None, ),  # 3
 )
-all_structs.append(Hosts)
-Hosts.thrift_spec = (
-    None,  # 0
-    (1, TType.SET, 'hostNames', (TType.STRING, 'UTF8', False), None, ),  # 1
-)
 all_structs.append(PendingReason)
 PendingReason.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'taskId', 'UTF8', None, ),  # 1
     (2, TType.STRING, 'reason', 'UTF8', None, ),  # 2
+)
+all_structs.append(TaskQuery)
+TaskQuery.thrift_spec = (
+    None,  # 0
+    None,  # 1
+    (2, TType.STRING, 'jobName', 'UTF8', None, ),  # 2
+    None,  # 3
+    (4, TType.SET, 'taskIds', (TType.STRING, 'UTF8', True), None, ),  # 4
+    (5, TType.SET, 'statuses', (TType.I32, None, True), None, ),  # 5
+    None,  # 6
+    (7, TType.SET, 'instanceIds', (TType.I32, None, True), None, ),  # 7
+    None,  # 8
+    (9, TType.STRING, 'environment', 'UTF8', None, ),  # 9
+    (10, TType.SET, 'slaveHosts', (TType.STRING, 'UTF8', True), None, ),  # 10
+    (11, TType.SET, 'jobKeys', (TType.STRUCT, [JobKey, None], True), None, ),  # 11
+    (12, TType.I32, 'offset', None, None, ),  # 12
+    (13, TType.I32, 'limit', None, None, ),  # 13
+    (14, TType.STRING, 'role', 'UTF8', None, ),  # 14
 )
 all_structs.append(JobUpdateKey)
 JobUpdateKey.thrift_spec = (
@@ -9447,7 +9685,7 @@ BatchJobUpdateStrategy.thrift_spec = (
 all_structs.append(VariableBatchJobUpdateStrategy)
 VariableBatchJobUpdateStrategy.thrift_spec = (
     None,  # 0
-    (1, TType.LIST, 'groupSizes', (TType.I32, None, False), None, ),  # 1
+    (1, TType.LIST, 'groupSizes', (TType.I32, None, True), None, ),  # 1
     (2, TType.BOOL, 'autopauseAfterBatch', None, None, ),  # 2
 )
 all_structs.append(JobUpdateStrategy)
@@ -9466,7 +9704,7 @@ JobUpdateSettings.thrift_spec = (
     None,  # 4
     (5, TType.I32, 'minWaitInInstanceRunningMs', None, None, ),  # 5
     (6, TType.BOOL, 'rollbackOnFailure', None, None, ),  # 6
-    (7, TType.SET, 'updateOnlyTheseInstances', (TType.STRUCT, [Range, None], False), None, ),  # 7
+    (7, TType.SET, 'updateOnlyTheseInstances', (TType.STRUCT, [Range, None], True), None, ),  # 7
     (8, TType.BOOL, 'waitForBatchCompletion', None, None, ),  # 8
     (9, TType.I32, 'blockIfNoPulsesAfterMs', None, None, ),  # 9
     (10, TType.BOOL, 'slaAware', None, None, ),  # 10
@@ -9492,7 +9730,7 @@ all_structs.append(InstanceTaskConfig)
 InstanceTaskConfig.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'task', [TaskConfig, None], None, ),  # 1
-    (2, TType.SET, 'instances', (TType.STRUCT, [Range, None], False), None, ),  # 2
+    (2, TType.SET, 'instances', (TType.STRUCT, [Range, None], True), None, ),  # 2
 )
 all_structs.append(JobUpdateState)
 JobUpdateState.thrift_spec = (
@@ -9509,12 +9747,12 @@ JobUpdateSummary.thrift_spec = (
     (3, TType.STRING, 'user', 'UTF8', None, ),  # 3
     (4, TType.STRUCT, 'state', [JobUpdateState, None], None, ),  # 4
     (5, TType.STRUCT, 'key', [JobUpdateKey, None], None, ),  # 5
-    (6, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], False), None, ),  # 6
+    (6, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], True), None, ),  # 6
 )
 all_structs.append(JobUpdateInstructions)
 JobUpdateInstructions.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'initialState', (TType.STRUCT, [InstanceTaskConfig, None], False), None, ),  # 1
+    (1, TType.SET, 'initialState', (TType.STRUCT, [InstanceTaskConfig, None], True), None, ),  # 1
     (2, TType.STRUCT, 'desiredState', [InstanceTaskConfig, None], None, ),  # 2
     (3, TType.STRUCT, 'settings', [JobUpdateSettings, None], None, ),  # 3
 )
@@ -9528,8 +9766,8 @@ all_structs.append(JobUpdateDetails)
 JobUpdateDetails.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'update', [JobUpdate, None], None, ),  # 1
-    (2, TType.LIST, 'updateEvents', (TType.STRUCT, [JobUpdateEvent, None], False), None, ),  # 2
-    (3, TType.LIST, 'instanceEvents', (TType.STRUCT, [JobInstanceUpdateEvent, None], False), None, ),  # 3
+    (2, TType.LIST, 'updateEvents', (TType.STRUCT, [JobUpdateEvent, None], True), None, ),  # 2
+    (3, TType.LIST, 'instanceEvents', (TType.STRUCT, [JobInstanceUpdateEvent, None], True), None, ),  # 3
 )
 all_structs.append(JobUpdateRequest)
 JobUpdateRequest.thrift_spec = (
@@ -9537,7 +9775,7 @@ JobUpdateRequest.thrift_spec = (
     (1, TType.STRUCT, 'taskConfig', [TaskConfig, None], None, ),  # 1
     (2, TType.I32, 'instanceCount', None, None, ),  # 2
     (3, TType.STRUCT, 'settings', [JobUpdateSettings, None], None, ),  # 3
-    (4, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], False), None, ),  # 4
+    (4, TType.SET, 'metadata', (TType.STRUCT, [Metadata, None], True), None, ),  # 4
 )
 all_structs.append(JobUpdateQuery)
 JobUpdateQuery.thrift_spec = (
@@ -9546,10 +9784,35 @@ JobUpdateQuery.thrift_spec = (
     (2, TType.STRING, 'role', 'UTF8', None, ),  # 2
     (3, TType.STRUCT, 'jobKey', [JobKey, None], None, ),  # 3
     (4, TType.STRING, 'user', 'UTF8', None, ),  # 4
-    (5, TType.SET, 'updateStatuses', (TType.I32, None, False), None, ),  # 5
+    (5, TType.SET, 'updateStatuses', (TType.I32, None, True), None, ),  # 5
     (6, TType.I32, 'offset', None, None, ),  # 6
     (7, TType.I32, 'limit', None, None, ),  # 7
     (8, TType.STRUCT, 'key', [JobUpdateKey, None], None, ),  # 8
+)
+all_structs.append(TierConfig)
+TierConfig.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
+    (2, TType.MAP, 'settings', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', True), None, ),  # 2
+)
+all_structs.append(HostAttributes)
+HostAttributes.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'host', 'UTF8', None, ),  # 1
+    (2, TType.SET, 'attributes', (TType.STRUCT, [Attribute, None], True), None, ),  # 2
+    (3, TType.I32, 'mode', None, None, ),  # 3
+    (4, TType.STRING, 'slaveId', 'UTF8', None, ),  # 4
+)
+all_structs.append(Hosts)
+Hosts.thrift_spec = (
+    None,  # 0
+    (1, TType.SET, 'hostNames', (TType.STRING, 'UTF8', True), None, ),  # 1
+)
+all_structs.append(HostStatus)
+HostStatus.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'host', 'UTF8', None, ),  # 1
+    (2, TType.I32, 'mode', None, None, ),  # 2
 )
 all_structs.append(HostMaintenanceRequest)
 HostMaintenanceRequest.thrift_spec = (
@@ -9559,45 +9822,75 @@ HostMaintenanceRequest.thrift_spec = (
     (3, TType.I64, 'timeoutSecs', None, None, ),  # 3
     (4, TType.I64, 'createdTimestampMs', None, None, ),  # 4
 )
+all_structs.append(ExplicitReconciliationSettings)
+ExplicitReconciliationSettings.thrift_spec = (
+    None,  # 0
+    (1, TType.I32, 'batchSize', None, None, ),  # 1
+)
+all_structs.append(PopulateJobResult)
+PopulateJobResult.thrift_spec = (
+    None,  # 0
+    None,  # 1
+    (2, TType.STRUCT, 'taskConfig', [TaskConfig, None], None, ),  # 2
+)
+all_structs.append(ScheduleStatusResult)
+ScheduleStatusResult.thrift_spec = (
+    None,  # 0
+    (1, TType.LIST, 'tasks', (TType.STRUCT, [ScheduledTask, None], True), None, ),  # 1
+)
+all_structs.append(GetJobsResult)
+GetJobsResult.thrift_spec = (
+    None,  # 0
+    (1, TType.SET, 'configs', (TType.STRUCT, [JobConfiguration, None], True), None, ),  # 1
+)
+all_structs.append(GetQuotaResult)
+GetQuotaResult.thrift_spec = (
+    None,  # 0
+    (1, TType.STRUCT, 'quota', [ResourceAggregate, None], None, ),  # 1
+    (2, TType.STRUCT, 'prodSharedConsumption', [ResourceAggregate, None], None, ),  # 2
+    (3, TType.STRUCT, 'nonProdSharedConsumption', [ResourceAggregate, None], None, ),  # 3
+    (4, TType.STRUCT, 'prodDedicatedConsumption', [ResourceAggregate, None], None, ),  # 4
+    (5, TType.STRUCT, 'nonProdDedicatedConsumption', [ResourceAggregate, None], None, ),  # 5
+)
 all_structs.append(ListBackupsResult)
 ListBackupsResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'backups', (TType.STRING, 'UTF8', False), None, ),  # 1
+    (1, TType.SET, 'backups', (TType.STRING, 'UTF8', True), None, ),  # 1
 )
 all_structs.append(StartMaintenanceResult)
 StartMaintenanceResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], False), None, ),  # 1
+    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], True), None, ),  # 1
 )
 all_structs.append(DrainHostsResult)
 DrainHostsResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], False), None, ),  # 1
+    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], True), None, ),  # 1
 )
 all_structs.append(QueryRecoveryResult)
 QueryRecoveryResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'tasks', (TType.STRUCT, [ScheduledTask, None], False), None, ),  # 1
+    (1, TType.SET, 'tasks', (TType.STRUCT, [ScheduledTask, None], True), None, ),  # 1
 )
 all_structs.append(MaintenanceStatusResult)
 MaintenanceStatusResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], False), None, ),  # 1
+    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], True), None, ),  # 1
 )
 all_structs.append(EndMaintenanceResult)
 EndMaintenanceResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], False), None, ),  # 1
+    (1, TType.SET, 'statuses', (TType.STRUCT, [HostStatus, None], True), None, ),  # 1
 )
 all_structs.append(RoleSummaryResult)
 RoleSummaryResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'summaries', (TType.STRUCT, [RoleSummary, None], False), None, ),  # 1
+    (1, TType.SET, 'summaries', (TType.STRUCT, [RoleSummary, None], True), None, ),  # 1
 )
 all_structs.append(JobSummaryResult)
 JobSummaryResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'summaries', (TType.STRUCT, [JobSummary, None], False), None, ),  # 1
+    (1, TType.SET, 'summaries', (TType.STRUCT, [JobSummary, None], True), None, ),  # 1
 )
 all_structs.append(ConfigSummaryResult)
 ConfigSummaryResult.thrift_spec = (
@@ -9607,7 +9900,7 @@ ConfigSummaryResult.thrift_spec = (
 all_structs.append(GetPendingReasonResult)
 GetPendingReasonResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'reasons', (TType.STRUCT, [PendingReason, None], False), None, ),  # 1
+    (1, TType.SET, 'reasons', (TType.STRUCT, [PendingReason, None], True), None, ),  # 1
 )
 all_structs.append(StartJobUpdateResult)
 StartJobUpdateResult.thrift_spec = (
@@ -9618,13 +9911,13 @@ StartJobUpdateResult.thrift_spec = (
 all_structs.append(GetJobUpdateSummariesResult)
 GetJobUpdateSummariesResult.thrift_spec = (
     None,  # 0
-    (1, TType.LIST, 'updateSummaries', (TType.STRUCT, [JobUpdateSummary, None], False), None, ),  # 1
+    (1, TType.LIST, 'updateSummaries', (TType.STRUCT, [JobUpdateSummary, None], True), None, ),  # 1
 )
 all_structs.append(GetJobUpdateDetailsResult)
 GetJobUpdateDetailsResult.thrift_spec = (
     None,  # 0
     (1, TType.STRUCT, 'details', [JobUpdateDetails, None], None, ),  # 1
-    (2, TType.LIST, 'detailsList', (TType.STRUCT, [JobUpdateDetails, None], False), None, ),  # 2
+    (2, TType.LIST, 'detailsList', (TType.STRUCT, [JobUpdateDetails, None], True), None, ),  # 2
 )
 all_structs.append(PulseJobUpdateResult)
 PulseJobUpdateResult.thrift_spec = (
@@ -9634,22 +9927,16 @@ PulseJobUpdateResult.thrift_spec = (
 all_structs.append(GetJobUpdateDiffResult)
 GetJobUpdateDiffResult.thrift_spec = (
     None,  # 0
-    (1, TType.SET, 'add', (TType.STRUCT, [ConfigGroup, None], False), None, ),  # 1
-    (2, TType.SET, 'remove', (TType.STRUCT, [ConfigGroup, None], False), None, ),  # 2
-    (3, TType.SET, 'update', (TType.STRUCT, [ConfigGroup, None], False), None, ),  # 3
-    (4, TType.SET, 'unchanged', (TType.STRUCT, [ConfigGroup, None], False), None, ),  # 4
-)
-all_structs.append(TierConfig)
-TierConfig.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
-    (2, TType.MAP, 'settings', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', False), None, ),  # 2
+    (1, TType.SET, 'add', (TType.STRUCT, [ConfigGroup, None], True), None, ),  # 1
+    (2, TType.SET, 'remove', (TType.STRUCT, [ConfigGroup, None], True), None, ),  # 2
+    (3, TType.SET, 'update', (TType.STRUCT, [ConfigGroup, None], True), None, ),  # 3
+    (4, TType.SET, 'unchanged', (TType.STRUCT, [ConfigGroup, None], True), None, ),  # 4
 )
 all_structs.append(GetTierConfigResult)
 GetTierConfigResult.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'defaultTierName', 'UTF8', None, ),  # 1
-    (2, TType.SET, 'tiers', (TType.STRUCT, [TierConfig, None], False), None, ),  # 2
+    (2, TType.SET, 'tiers', (TType.STRUCT, [TierConfig, None], True), None, ),  # 2
 )
 all_structs.append(ServerInfo)
 ServerInfo.thrift_spec = (
@@ -9702,12 +9989,7 @@ Response.thrift_spec = (
     (3, TType.STRUCT, 'result', [Result, None], None, ),  # 3
     None,  # 4
     (5, TType.STRUCT, 'serverInfo', [ServerInfo, None], None, ),  # 5
-    (6, TType.LIST, 'details', (TType.STRUCT, [ResponseDetail, None], False), None, ),  # 6
-)
-all_structs.append(ExplicitReconciliationSettings)
-ExplicitReconciliationSettings.thrift_spec = (
-    None,  # 0
-    (1, TType.I32, 'batchSize', None, None, ),  # 1
+    (6, TType.LIST, 'details', (TType.STRUCT, [ResponseDetail, None], True), None, ),  # 6
 )
 fix_spec(all_structs)
 del all_structs
