@@ -206,7 +206,10 @@ union Image {
   2: AppcImage appc
 } (python.immutable = "")
 
-/** Directory in the executor's run directory where the image of a Mesos container is mounted. Since 0.16.0. */
+/**
+ * Directory in the executor's run directory where the image of a Mesos container is mounted. Since
+ * 0.16.0.
+ */
 const string TASK_FILESYSTEM_MOUNT_POINT = "taskfs"
 
 /** A container made by Mesos itself; the default of every task. */
@@ -1165,7 +1168,10 @@ service AuroraSchedulerManager extends ReadOnlyScheduler {
    */
   Response killTasks(4: JobKey job, 5: set<i32> instances, 6: string message)
 
-  /** Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0 in this form. */
+  /**
+   * Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0
+   * with these arguments.
+   */
   Response addInstances(3: InstanceKey key, 4: i32 count)
 
   /** Like scheduleCronJob, for an entry that must exist. */

@@ -98,7 +98,8 @@ class Iface(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Iface):
 
     def addInstances(self, key, count):
         """
-        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0 in this form.
+        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0
+        with these arguments.
 
         Parameters:
          - key
@@ -414,7 +415,8 @@ class Client(airavata_mesos_plugin.gen.aurora.ReadOnlyScheduler.Client, Iface):
 
     def addInstances(self, key, count):
         """
-        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0 in this form.
+        Adds count instances with the configuration of an active one. Not for cron jobs. Since 0.12.0
+        with these arguments.
 
         Parameters:
          - key
