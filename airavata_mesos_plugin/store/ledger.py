@@ -1,9 +1,4 @@
-"""The job ledger: durable, and the single source of truth for job ids and phases.
-
-SQLite in WAL mode with full synchronisation: what a call has returned survives a crash of the process
-and of the machine. One writer at a time inside the process; any number of readers, also from other
-processes. A change of phase and the event that records it are one transaction.
-"""
+"""The job ledger in one SQLite file."""
 
 from __future__ import annotations
 
@@ -12,88 +7,33 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import LedgerError, NotFound
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobKey, JobPhase, JobRecord, JobRequest
 from airavata_mesos_plugin.states import may_follow
-
-SCHEMA_VERSION = 1
-
-_ACTIVE = ", ".join(f"'{phase.value}'" for phase in sorted(ACTIVE_PHASES))
-
-_SCHEMA = f"""
-CREATE TABLE ledger (instance TEXT NOT NULL);
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_name TEXT NOT NULL,
-    user TEXT NOT NULL,
-    queue TEXT NOT NULL,
-    request TEXT NOT NULL,
-    phase TEXT NOT NULL,
-    cluster TEXT NOT NULL,
-    role TEXT NOT NULL,
-    environment TEXT NOT NULL,
-    key_name TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    run INTEGER NOT NULL,
-    accepted_at REAL NOT NULL,
-    changed_at REAL NOT NULL,
-    queued_at REAL,
-    started_at REAL,
-    ended_at REAL,
-    native_state TEXT NOT NULL DEFAULT '',
-    task_id TEXT NOT NULL DEFAULT '',
-    host TEXT NOT NULL DEFAULT '',
-    agent_id TEXT NOT NULL DEFAULT '',
-    outcome TEXT,
-    exit_code INTEGER,
-    signal INTEGER,
-    reason TEXT NOT NULL DEFAULT '',
-    pending_reason TEXT NOT NULL DEFAULT '',
-    cancel_requested_at REAL,
-    cancel_requested_by TEXT NOT NULL DEFAULT '',
-    cancel_sent_at REAL
-);
-CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({_ACTIVE});
-CREATE INDEX jobs_by_name ON jobs (job_name);
-CREATE TABLE payloads (
-    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
-    script TEXT NOT NULL,
-    snapshot TEXT NOT NULL
-);
-CREATE TABLE events (
-    job_id INTEGER NOT NULL REFERENCES jobs (id),
-    sequence INTEGER NOT NULL,
-    time REAL NOT NULL,
-    phase TEXT NOT NULL,
-    source TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    native_state TEXT NOT NULL,
-    PRIMARY KEY (job_id, sequence)
-) WITHOUT ROWID;
-"""
+from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION, to_event, to_record
+from airavata_mesos_plugin.store.selection import JobSelection
 
 _CHANGEABLE = frozenset(
-    "run queued_at started_at ended_at native_state task_id host agent_id outcome exit_code signal reason "
-    "pending_reason cancel_sent_at".split()
+    [
+        "run",
+        "queued_at",
+        "started_at",
+        "ended_at",
+        "native_state",
+        "task_id",
+        "host",
+        "agent_id",
+        "outcome",
+        "exit_code",
+        "signal",
+        "reason",
+        "pending_reason",
+        "cancel_sent_at",
+    ]
 )
-
-
-@dataclass(frozen=True)
-class JobSelection:
-    """Which jobs to list; every condition that is not None must hold."""
-
-    ids: frozenset[int] | None = None
-    names: frozenset[str] | None = None
-    users: frozenset[str] | None = None
-    queues: frozenset[str] | None = None
-    clusters: frozenset[str] | None = None
-    phases: frozenset[JobPhase] | None = None
-    limit: int | None = None
 
 
 class Ledger:
@@ -113,11 +53,12 @@ class Ledger:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise LedgerError(
-                    f"{path} was written by a later release (schema {version}, this one knows {SCHEMA_VERSION})",
+                    f"{path} was written by a later release "
+                    f"(schema {version}, this one knows {SCHEMA_VERSION})",
                     advice="install that release again, or set another home directory",
                 )
             if version == 0:
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     cursor.execute(statement)
                 cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -251,31 +192,8 @@ class Ledger:
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         """The selected jobs, newest first."""
-        conditions: list[str] = []
-        values: list[object] = []
-        for column, wanted in (
-            ("id", selection.ids),
-            ("job_name", selection.names),
-            ("user", selection.users),
-            ("queue", selection.queues),
-            ("cluster", selection.clusters),
-        ):
-            if wanted is not None:
-                conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-                values.extend(wanted)
-        if selection.phases is not None:
-            if selection.phases <= ACTIVE_PHASES:
-                conditions.append(f"phase IN ({_ACTIVE})")  # lets the partial index serve
-            conditions.append(f"phase IN ({', '.join('?' * len(selection.phases))})")
-            values.extend(phase.value for phase in selection.phases)
-        text = "SELECT * FROM jobs"
-        if conditions:
-            text += " WHERE " + " AND ".join(conditions)
-        text += " ORDER BY id DESC"
-        if selection.limit is not None:
-            text += " LIMIT ?"
-            values.append(selection.limit)
-        return [_record(row) for row in self._reader().execute(text, values)]
+        text, values = selection.query()
+        return [to_record(row) for row in self._reader().execute(text, values)]
 
     def active(self, cluster: str | None = None) -> list[JobRecord]:
         """All jobs that are not over, oldest first."""
@@ -286,18 +204,7 @@ class Ledger:
         """The history of a job, oldest first. Raises NotFound."""
         self.job(job_id)
         rows = self._reader().execute("SELECT * FROM events WHERE job_id = ? ORDER BY sequence", (job_id,))
-        return [
-            JobEvent(
-                job_id=row["job_id"],
-                sequence=row["sequence"],
-                time=row["time"],
-                phase=JobPhase(row["phase"]),
-                source=row["source"],
-                reason=row["reason"],
-                native_state=row["native_state"],
-            )
-            for row in rows
-        ]
+        return [to_event(row) for row in rows]
 
     def script(self, job_id: int) -> str:
         """The job script as it was accepted. Raises NotFound."""
@@ -310,7 +217,7 @@ class Ledger:
     # Inside
 
     def _payload(self, job_id: int, column: str) -> str:
-        row = self._reader().execute(f"SELECT {column} FROM payloads WHERE job_id = ?", (job_id,)).fetchone()  # noqa: S608 - a column name of ours
+        row = self._reader().execute(f"SELECT {column} FROM payloads WHERE job_id = ?", (job_id,)).fetchone()
         if row is None:
             raise NotFound(f"no job has the id {job_id}")
         return str(row[0])
@@ -363,7 +270,7 @@ class Ledger:
     def _update(cursor: sqlite3.Cursor, job_id: int, changes: dict[str, object]) -> None:
         values = [value.value if isinstance(value, JobPhase) else value for value in changes.values()]
         columns = ", ".join(f"{column} = ?" for column in changes)
-        cursor.execute(f"UPDATE jobs SET {columns} WHERE id = ?", (*values, job_id))  # noqa: S608 - checked names
+        cursor.execute(f"UPDATE jobs SET {columns} WHERE id = ?", (*values, job_id))
 
     @staticmethod
     def _record(
@@ -389,39 +296,4 @@ class Ledger:
             row = None
         if row is None:
             raise NotFound(f"no job has the id {job_id}")
-        return _record(row)
-
-
-@lru_cache(maxsize=20_000)
-def _request(document: str) -> JobRequest:
-    """Requests never change, and listings show the same ones again and again."""
-    return JobRequest.model_validate_json(document)
-
-
-def _record(row: sqlite3.Row) -> JobRecord:
-    return JobRecord(
-        id=row["id"],
-        request=_request(row["request"]),
-        phase=JobPhase(row["phase"]),
-        cluster=row["cluster"],
-        key=JobKey(row["role"], row["environment"], row["key_name"]),
-        attempt=row["attempt"],
-        run=row["run"],
-        accepted_at=row["accepted_at"],
-        changed_at=row["changed_at"],
-        queued_at=row["queued_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        native_state=row["native_state"],
-        task_id=row["task_id"],
-        host=row["host"],
-        agent_id=row["agent_id"],
-        outcome=JobPhase(row["outcome"]) if row["outcome"] else None,
-        exit_code=row["exit_code"],
-        signal=row["signal"],
-        reason=row["reason"],
-        pending_reason=row["pending_reason"],
-        cancel_requested_at=row["cancel_requested_at"],
-        cancel_requested_by=row["cancel_requested_by"],
-        cancel_sent_at=row["cancel_sent_at"],
-    )
+        return to_record(row)

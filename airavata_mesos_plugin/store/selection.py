@@ -1,0 +1,49 @@
+"""What to list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase
+from airavata_mesos_plugin.store.rows import ACTIVE_VALUES
+
+
+@dataclass(frozen=True)
+class JobSelection:
+    """Which jobs to list; every condition that is not None must hold."""
+
+    ids: frozenset[int] | None = None
+    names: frozenset[str] | None = None
+    users: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
+    clusters: frozenset[str] | None = None
+    phases: frozenset[JobPhase] | None = None
+    limit: int | None = None
+
+    def query(self) -> tuple[str, list[object]]:
+        """The SQL statement and its values."""
+        conditions: list[str] = []
+        values: list[object] = []
+        for column, wanted in (
+            ("id", self.ids),
+            ("job_name", self.names),
+            ("user", self.users),
+            ("queue", self.queues),
+            ("cluster", self.clusters),
+        ):
+            if wanted is not None:
+                conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values.extend(wanted)
+        if self.phases is not None:
+            if self.phases <= ACTIVE_PHASES:
+                conditions.append(f"phase IN ({ACTIVE_VALUES})")  # lets the partial index serve
+            conditions.append(f"phase IN ({', '.join('?' * len(self.phases))})")
+            values.extend(phase.value for phase in self.phases)
+        text = "SELECT * FROM jobs"
+        if conditions:
+            text += " WHERE " + " AND ".join(conditions)
+        text += " ORDER BY id DESC"
+        if self.limit is not None:
+            text += " LIMIT ?"
+            values.append(self.limit)
+        return text, values
