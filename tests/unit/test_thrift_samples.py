@@ -1,8 +1,8 @@
 """What Aurora's messages look like on the wire, and that values survive it in every protocol.
 
-The fixed samples are encodings by the rules of Thrift 0.10 as Aurora 0.22 uses them: the binary protocol
-with the strict header, and the JSON protocol. An encoder may order fields differently, so messages are
-compared by meaning.
+The fixed samples are made-up messages in the encodings of Aurora 0.22: Thrift's binary protocol with the
+strict header, and its JSON protocol. An encoder may order fields differently, so messages are compared by
+meaning.
 """
 
 from dataclasses import dataclass

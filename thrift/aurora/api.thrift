@@ -11,15 +11,15 @@
  *  - "Unset" means that the field is absent on the wire. No field is enforced as required. In its
  *    answers the scheduler fills collections with empty ones, numbers with 0 and booleans with
  *    false, also where they are declared optional; strings, enums and structs stay unset.
- *  - A union that is sent must have exactly one member set; an empty one makes the call fail
- *    with ERROR.
+ *  - A union that is sent must have exactly one member set; an empty one is answered with
+ *    ERROR.
  *  - r/e/n stands for a job key written as role/environment/name.
  *  - "Slave" in a name is the Mesos agent.
  *
  * Every struct, and every collection in one, carries the annotation python.immutable. The Python
  * classes are then frozen and hashable, and sets, lists and maps are read as frozenset, tuple and
- * TFrozenDict. Without it on both, a set of structs cannot be read on Python 3. The annotation
- * does not change the wire.
+ * TFrozenDict. It is needed on both: a struct that holds a plain set or list has no hash, and a
+ * set of such structs cannot be read on Python 3. The annotation does not change the wire.
  */
 
 namespace py airavata_mesos_plugin.gen.aurora
@@ -317,13 +317,13 @@ struct TaskConfig {
   /** Higher goes first among tasks of one role; also compared for preemption. */
   11: i32 priority
   /**
-   * Times that an instance may fail before it is not replaced any more. 0 acts as 1, -1 has no
-   * limit.
+   * Failures of an instance after which it is given up, rather than replaced. 0 acts as 1; -1 sets
+   * no limit.
    */
   13: i32 maxTaskFailures
   /**
-   * Overwritten by the scheduler: true when the tier is neither preemptible nor revocable. Before
-   * 0.22.0 it picked the tier when that was unset.
+   * The scheduler sets this from the tier: false if tasks of the tier may be preempted or run on
+   * revocable resources. Before 0.22.0 it chose the tier where none was given.
    */
   18: optional bool production
   /** Name of a tier (see getTierConfigs). Unset: the default tier of the cluster. Since 0.10.0. */
@@ -335,8 +335,8 @@ struct TaskConfig {
   33: optional set<MesosFetcherURI> (python.immutable = "") mesosFetcherUris
   /**
    * Name of a link to its URL, in which %host% and %port:NAME% stand for the place of the task.
-   * The reader fills these in. Unset or empty: the scheduler adds links for ports named health
-   * and http.
+   * The reader fills these in. Unset or empty: the scheduler adds links for the ports "http"
+   * and "health", if there are any.
    */
   22: optional map<string, string> (python.immutable = "") taskLinks
   /** For information. */
@@ -363,7 +363,7 @@ enum ScheduleStatus {
   THROTTLED = 16,
   /** Active. Waits for a host; getPendingReason may say why. */
   PENDING = 0,
-  /** Active, on a host. Host and ports are chosen and Mesos was asked to launch. */
+  /** Active, on a host. It has its place and ports, and Mesos was asked to launch it. */
   ASSIGNED = 9,
   /** Active, on a host. The executor has the task; its health is not proven yet. */
   STARTING = 1,
@@ -371,21 +371,21 @@ enum ScheduleStatus {
   RUNNING = 2,
   /** Terminal. Ended with success. */
   FINISHED = 3,
-  /** Active, on a host. Being killed so that another task gets its place. */
+  /** Active, on a host. It is killed so that another task gets its place. */
   PREEMPTING = 13,
-  /** Active, on a host. Being killed because a restart was asked for. */
+  /** Active, on a host. It is killed for a restart that somebody asked for. */
   RESTARTING = 12,
-  /** Active, on a host. Being killed because the host goes into maintenance. */
+  /** Active, on a host. It is killed to empty the host for maintenance. */
   DRAINING = 17,
   /** Terminal. Ended with failure. */
   FAILED = 4,
   /** Terminal. Killed. A task killed before it had a host is deleted instead and leaves no trace. */
   KILLED = 5,
-  /** Active, on a host. Being killed on behalf of a user, an update or a cron run. */
+  /** Active, on a host. It is killed for a user, an update or a cron run. */
   KILLING = 6,
   /** Terminal. Lost by the system, or stuck too long in a passing state. */
   LOST = 7,
-  /** Active, on a host. The agent is unreachable, so the true state is not known. Since 0.20.0. */
+  /** Active, on a host. Its agent does not answer, so the true state is not known. Since 0.20.0. */
   PARTITIONED = 18,
 }
 
@@ -528,7 +528,7 @@ struct JobStats {
 
 /** A job in an overview. */
 struct JobSummary {
-  /** Here instanceCount counts all stored tasks of the job, ended ones included. */
+  /** Here instanceCount also counts ended tasks that are still stored. */
   1: JobConfiguration job
   2: JobStats stats
   /** Milliseconds since the epoch. Only for a cron job that will run again. */
@@ -701,11 +701,11 @@ union JobUpdateStrategy {
 struct JobUpdateSettings {
   /** Instances in work at once. Used when updateStrategy is unset. */
   1: i32 updateGroupSize
-  /** Failures of one instance that are tolerated; 0 or more. */
+  /** How often one instance may fail; 0 or more. */
   2: i32 maxPerInstanceFailures
-  /** Failed instances that are tolerated; 0 or more. */
+  /** How many instances may fail for good; 0 or more. */
   3: i32 maxFailedInstances
-  /** Milliseconds that an instance must stay RUNNING to count as updated; 0 or more. */
+  /** Milliseconds in RUNNING after which an instance is regarded as updated; 0 or more. */
   5: i32 minWaitInInstanceRunningMs
   /** True: too many failures start a roll back; false: they end the update as FAILED. */
   6: bool rollbackOnFailure
@@ -770,7 +770,7 @@ struct JobUpdateSummary {
 struct JobUpdateInstructions {
   /** Configurations of the affected instances before the update. */
   1: set<InstanceTaskConfig> (python.immutable = "") initialState
-  /** The new configuration. Unset when instances are only removed. */
+  /** The new configuration. Unset if the update only takes instances away. */
   2: InstanceTaskConfig desiredState
   3: JobUpdateSettings settings
 } (python.immutable = "")
@@ -889,7 +889,7 @@ const string BYPASS_LEADER_REDIRECT_HEADER_NAME = "Bypass-Leader-Redirect"
 
 /** How a call went. The HTTP status is 200 for all of them. */
 enum ResponseCode {
-  /** Understood and refused: bad configuration, job exists, not enough quota and the like. */
+  /** Refused for its content: the configuration is bad, the job is there already, quota is short. */
   INVALID_REQUEST = 0,
   /** Done, accepted, or nothing to do; a detail may say which. */
   OK = 1,
@@ -899,7 +899,7 @@ enum ResponseCode {
   WARNING = 3,
   /** Logged in, but not permitted. */
   AUTH_FAILED = 4,
-  /** The job has an active update. Named LOCK_ERROR before 0.19.0. */
+  /** An active update of the job stands in the way. Up to 0.18.0 its name was LOCK_ERROR. */
   JOB_UPDATING_ERROR = 5,
   /** Storage is not ready. Find the leader again and repeat. */
   ERROR_TRANSIENT = 6,
@@ -1074,7 +1074,7 @@ struct Response {
   5: ServerInfo serverInfo
   /** Unset on failure, and for calls that have nothing to return. */
   3: optional Result result
-  /** Empty when there is nothing to say. May hold messages together with OK. */
+  /** Often empty; there may be messages with OK as well. */
   6: list<ResponseDetail> (python.immutable = "") details
 } (python.immutable = "")
 
@@ -1091,12 +1091,12 @@ service ReadOnlyScheduler {
   /** Overview of the jobs of a role, ended ones included as long as tasks are stored. Unset role: all. */
   Response getJobSummary(1: string role)
 
-  /** Tasks that match, with their whole configuration. No match is OK with an empty list. */
+  /** Tasks that match, with their whole configuration. The list may be empty. */
   Response getTasksStatus(1: TaskQuery query)
 
   /**
-   * The same, but with executorConfig.data unset: much smaller, so meant for polling. Fails with
-   * ERROR if a matching task has no executorConfig.
+   * The same, but with executorConfig.data unset: much smaller, so meant for polling. A match
+   * without executorConfig makes the call fail with ERROR.
    */
   Response getTasksWithoutConfigs(1: TaskQuery query)
 

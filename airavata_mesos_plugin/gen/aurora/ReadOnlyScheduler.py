@@ -42,7 +42,7 @@ class Iface(object):
 
     def getTasksStatus(self, query):
         """
-        Tasks that match, with their whole configuration. No match is OK with an empty list.
+        Tasks that match, with their whole configuration. The list may be empty.
 
         Parameters:
          - query
@@ -52,8 +52,8 @@ class Iface(object):
 
     def getTasksWithoutConfigs(self, query):
         """
-        The same, but with executorConfig.data unset: much smaller, so meant for polling. Fails with
-        ERROR if a matching task has no executorConfig.
+        The same, but with executorConfig.data unset: much smaller, so meant for polling. A match
+        without executorConfig makes the call fail with ERROR.
 
         Parameters:
          - query
@@ -228,7 +228,7 @@ class Client(Iface):
 
     def getTasksStatus(self, query):
         """
-        Tasks that match, with their whole configuration. No match is OK with an empty list.
+        Tasks that match, with their whole configuration. The list may be empty.
 
         Parameters:
          - query
@@ -262,8 +262,8 @@ class Client(Iface):
 
     def getTasksWithoutConfigs(self, query):
         """
-        The same, but with executorConfig.data unset: much smaller, so meant for polling. Fails with
-        ERROR if a matching task has no executorConfig.
+        The same, but with executorConfig.data unset: much smaller, so meant for polling. A match
+        without executorConfig makes the call fail with ERROR.
 
         Parameters:
          - query

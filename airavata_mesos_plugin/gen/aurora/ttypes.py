@@ -2904,17 +2904,17 @@ class TaskConfig(object):
      - owner: Who submitted it. For information.
      - isService: True: replaced however it ends, unless it is killed on request; maxTaskFailures is ignored.
      - priority: Higher goes first among tasks of one role; also compared for preemption.
-     - maxTaskFailures: Times that an instance may fail before it is not replaced any more. 0 acts as 1, -1 has no
-    limit.
-     - production: Overwritten by the scheduler: true when the tier is neither preemptible nor revocable. Before
-    0.22.0 it picked the tier when that was unset.
+     - maxTaskFailures: Failures of an instance after which it is given up, rather than replaced. 0 acts as 1; -1 sets
+    no limit.
+     - production: The scheduler sets this from the tier: false if tasks of the tier may be preempted or run on
+    revocable resources. Before 0.22.0 it chose the tier where none was given.
      - tier: Name of a tier (see getTierConfigs). Unset: the default tier of the cluster. Since 0.10.0.
      - resources: Must hold CPU, RAM and disk. Since 0.14.0.
      - constraints
      - mesosFetcherUris: Since 0.15.0.
      - taskLinks: Name of a link to its URL, in which %host% and %port:NAME% stand for the place of the task.
-    The reader fills these in. Unset or empty: the scheduler adds links for ports named health
-    and http.
+    The reader fills these in. Unset or empty: the scheduler adds links for the ports "http"
+    and "health", if there are any.
      - contactEmail: For information.
      - executorConfig: May be unset only for a Docker container, and only where the cluster allows it.
      - metadata: Copied to the labels of the Mesos task, as org.apache.aurora.metadata.KEY.
@@ -3898,7 +3898,7 @@ class JobSummary(object):
     A job in an overview.
 
     Attributes:
-     - job: Here instanceCount counts all stored tasks of the job, ended ones included.
+     - job: Here instanceCount also counts ended tasks that are still stored.
      - stats
      - nextCronRunMs: Milliseconds since the epoch. Only for a cron job that will run again.
 
@@ -5124,9 +5124,9 @@ class JobUpdateSettings(object):
 
     Attributes:
      - updateGroupSize: Instances in work at once. Used when updateStrategy is unset.
-     - maxPerInstanceFailures: Failures of one instance that are tolerated; 0 or more.
-     - maxFailedInstances: Failed instances that are tolerated; 0 or more.
-     - minWaitInInstanceRunningMs: Milliseconds that an instance must stay RUNNING to count as updated; 0 or more.
+     - maxPerInstanceFailures: How often one instance may fail; 0 or more.
+     - maxFailedInstances: How many instances may fail for good; 0 or more.
+     - minWaitInInstanceRunningMs: Milliseconds in RUNNING after which an instance is regarded as updated; 0 or more.
      - rollbackOnFailure: True: too many failures start a roll back; false: they end the update as FAILED.
      - updateOnlyTheseInstances: Empty: all instances.
      - waitForBatchCompletion: True chooses the batch strategy, false the queue. Used when updateStrategy is unset.
@@ -5856,7 +5856,7 @@ class JobUpdateInstructions(object):
 
     Attributes:
      - initialState: Configurations of the affected instances before the update.
-     - desiredState: The new configuration. Unset when instances are only removed.
+     - desiredState: The new configuration. Unset if the update only takes instances away.
      - settings
 
     """
@@ -9221,7 +9221,7 @@ class Response(object):
      - responseCode
      - serverInfo
      - result: Unset on failure, and for calls that have nothing to return.
-     - details: Empty when there is nothing to say. May hold messages together with OK.
+     - details: Often empty; there may be messages with OK as well.
 
     """
 
