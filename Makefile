@@ -1,0 +1,61 @@
+# make demo    run the main job on the minicluster
+# make test    install what tests need, then everything that CI checks
+# make lint    ruff and mypy only
+# make thrift  regenerate airavata_mesos_plugin/gen from thrift/ (needs thrift-compiler)
+# make bench   print the figures of tests/benchmarks
+# make clean   remove what make made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_TEST := thrift-compiler openssh-server curl wget
+
+.PHONY: demo test lint unit thrift bench clean system-packages bench-packages
+
+demo: $(VENV)/.installed
+	$(BIN)/airavata-mesos demo
+
+test: $(VENV)/.installed-test system-packages lint unit
+
+unit: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Debian splits venv off the interpreter; a fresh machine may lack it.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	  rm -rf $(VENV) && $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.installed: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+system-packages:
+	@missing=$$(for p in $(APT_TEST); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; fi
+
+thrift:
+	set -eu; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	thrift --gen py -out "$$out" thrift/aurora/api.thrift; \
+	rm -f "$$out"/airavata_mesos_plugin/gen/aurora/*-remote; \
+	rm -rf airavata_mesos_plugin/gen/aurora; \
+	cp -r "$$out/airavata_mesos_plugin/gen/aurora" airavata_mesos_plugin/gen/aurora
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

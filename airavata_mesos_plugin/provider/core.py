@@ -1,0 +1,144 @@
+"""The provider: what sbatch, Airavata's task adapters and the CLI call."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airavata_mesos_plugin.config import ProviderSettings
+from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, SandboxGone
+from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest
+from airavata_mesos_plugin.provider.inputs import InputSource
+from airavata_mesos_plugin.provider.monitoring import Monitor
+from airavata_mesos_plugin.provider.outputs import OutputCollector
+from airavata_mesos_plugin.provider.parts import ClusterView, Parts
+from airavata_mesos_plugin.provider.submission import Submitter
+from airavata_mesos_plugin.sandbox import paths, snapshot
+from airavata_mesos_plugin.schedulers.base import Node
+from airavata_mesos_plugin.store import JobSelection
+
+
+@dataclass(frozen=True)
+class FileChunk:
+    """A piece of an output file while or after the job runs."""
+
+    data: bytes
+    offset: int  # of the first byte after the piece
+    over: bool  # the job has ended and the file has been read to its end
+
+
+class Provider:
+    """One provider over its clusters. Safe to use from several threads.
+
+    The calls of this class return at once; the network is left to `submitter`, `monitor` and
+    `collector`, which the service drives.
+    """
+
+    def __init__(self, parts: Parts, stop: threading.Event | None = None) -> None:
+        self._parts = parts
+        self.monitor = Monitor(parts)
+        self.submitter = Submitter(parts, self.monitor)
+        self.collector = OutputCollector(parts, stop)
+        self.inputs = InputSource(parts)
+
+    @property
+    def settings(self) -> ProviderSettings:
+        """The settings that this provider runs with."""
+        return self._parts.settings
+
+    @property
+    def views(self) -> Mapping[str, ClusterView]:
+        """What is known of each cluster now."""
+        return self._parts.views
+
+    def submit(self, request: JobRequest, script: str) -> JobRecord:
+        """Accept a job. Its id is durable on return; everything else happens later. Not repeatable.
+
+        Raises InvalidRequest, or NotFound for an unknown queue.
+        """
+        queue = self.settings.queue(request.queue)
+        directory = Path(request.working_directory)
+        if not directory.is_absolute():
+            raise InvalidRequest(f"the working directory {directory} is not an absolute path")
+        # Airavata pipes sbatch's answer through `tee WORKDIR/<job name>`, while we look at WORKDIR.
+        listing = snapshot.take(directory, now=self._parts.clock.now(), excluded={request.name})
+        record = self._parts.ledger.accept(
+            request,
+            script,
+            snapshot=listing.to_json(),
+            cluster=queue.cluster,
+            key=lambda job_id, attempt: self._parts.key(queue.name, job_id, attempt),
+            source="sbatch",
+        )
+        self.views[queue.cluster].wake.set()
+        return record
+
+    def job(self, job_id: int) -> JobRecord:
+        """One job. Raises NotFound."""
+        return self._parts.ledger.job(job_id)
+
+    def jobs(self, selection: JobSelection) -> list[JobRecord]:
+        """The selected jobs, newest first."""
+        return self._parts.ledger.jobs(selection)
+
+    def events(self, job_id: int) -> list[JobEvent]:
+        """The history of a job, oldest first. Raises NotFound."""
+        return self._parts.ledger.events(job_id)
+
+    def script(self, job_id: int) -> str:
+        """The job script as it was accepted. Raises NotFound."""
+        return self._parts.ledger.script(job_id)
+
+    def request_cancel(self, job_id: int, by: str, uid: int) -> bool:
+        """Ask for the end of a job. Durable on return; the kill is repeated until it arrives.
+
+        False when the job is over or was asked to end before. Raises NotFound, or Refused when the job
+        belongs to another account and ``uid`` is not root's.
+        """
+        record = self._parts.ledger.job(job_id)
+        if uid not in (0, record.request.uid):
+            raise Refused(f"job {job_id} belongs to {record.request.user}")
+        asked = self._parts.ledger.request_cancel(job_id, by)
+        self.views[record.cluster].wake.set()
+        return asked
+
+    def nodes(self, cluster: str) -> list[Node]:
+        """The nodes of a cluster as last seen; empty when none was ever seen."""
+        return list(self.views[cluster].nodes)
+
+    def document(self, job_id: int) -> Mapping[str, object]:
+        """The job configuration that is, or was, sent to the scheduler."""
+        return self.submitter.document(self.job(job_id))
+
+    def read_output(self, job_id: int, name: str, offset: int) -> FileChunk:
+        """A piece of an output file from byte ``offset`` on: from the sandbox while the job runs, from the
+        working directory afterwards. Empty when there is nothing new. Blocks on the network.
+
+        Raises NotFound for an unknown job, UnsafePath for a name that leads out.
+        """
+        record = self.job(job_id)
+        if record.phase.final:
+            return self._read_local(record, name, offset)
+        if record.phase in (JobPhase.RUNNING, JobPhase.FETCHING):
+            try:
+                address = self.collector.address(record)
+                data = self._parts.files.read(address, name, offset)
+            except (SandboxGone, NotFound):
+                data = b""  # the file is not there yet
+            return FileChunk(data, offset + len(data), over=False)
+        return FileChunk(b"", offset, over=False)
+
+    def _read_local(self, record: JobRecord, name: str, offset: int) -> FileChunk:
+        limit = 1024 * 1024
+        try:
+            descriptor = paths.open_file(Path(record.request.working_directory), name)
+        except FileNotFoundError:
+            return FileChunk(b"", offset, over=True)
+        try:
+            data = os.pread(descriptor, limit, offset)
+        finally:
+            os.close(descriptor)
+        return FileChunk(data, offset + len(data), over=len(data) < limit)

@@ -1,0 +1,63 @@
+"""What an agent downloads before a job starts: the working directory, the script and the wrapper."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from airavata_mesos_plugin.errors import NotFound, StagingError
+from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox import archive, layout
+from airavata_mesos_plugin.sandbox.relocation import relocate
+from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.templating import wrapper_context
+
+
+class InputSource:
+    """Gives the holder of a ticket the inputs of its job."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def open(self, ticket: str) -> Iterator[bytes]:
+        """The archive of the job that ``ticket`` was issued for, made while it is read. Repeatable.
+
+        Raises NotFound for a ticket that is not ours, has expired, or whose job is over: whoever asks
+        learns nothing else.
+        """
+        job_id = self._parts.tickets.check(ticket, self._parts.clock.now())
+        if job_id is None:
+            raise NotFound("no such address")
+        record = self._parts.ledger.job(job_id)
+        if record.phase.final:
+            raise NotFound("no such address")
+        return self._stream(record)
+
+    def _stream(self, record: JobRecord) -> Iterator[bytes]:
+        ledger = self._parts.ledger
+        try:
+            snapshot = Snapshot.from_json(ledger.snapshot(record.id))
+            yield from archive.stream(
+                Path(record.request.working_directory), snapshot, extra=self._control_files(record)
+            )
+        except StagingError as error:
+            ledger.note(record.id, source="staging", reason=str(error))
+            raise
+
+    def _control_files(self, record: JobRecord) -> list[archive.Member]:
+        script = self._parts.ledger.script(record.id)
+        for change in self._parts.script_filters:
+            script = change(script)
+        token = f"@SANDBOX-{secrets.token_hex(16)}@"
+        request = record.request
+        script = relocate(script, [request.working_directory, *request.working_directory_aliases], token)
+        queue = self._parts.settings.queue(request.queue)
+        wrapper = self._parts.templates.render_wrapper(
+            wrapper_context(record, queue, self._parts.settings, token)
+        )
+        return [
+            archive.Member(f"{layout.CONTROL_DIRECTORY}/run.sh", wrapper.encode(), 0o700),
+            archive.Member(f"{layout.CONTROL_DIRECTORY}/script", script.encode(), 0o700),
+        ]

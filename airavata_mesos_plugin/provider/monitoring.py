@@ -1,0 +1,159 @@
+"""From the scheduler to the ledger: what tasks do is recorded, cancels are carried out."""
+
+from __future__ import annotations
+
+import logging
+
+from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.pacing import Pacing
+from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.schedulers.base import TaskObservation
+
+log = logging.getLogger(__name__)
+
+_WITH_SCHEDULER = (JobPhase.QUEUED, JobPhase.RUNNING)
+
+
+class Monitor:
+    """Follows the jobs that a scheduler has."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kills = Pacing(parts.clock, first_seconds=15.0, longest_seconds=300.0)
+        self._absent_since: dict[int, float] = {}
+
+    def round(self, cluster: str) -> None:
+        """One look at all jobs of ``cluster``. Repeatable.
+
+        When the scheduler cannot be asked, nothing changes but the age of what is known.
+        """
+        parts = self._parts
+        scheduler = parts.schedulers[cluster]
+        records = [r for r in parts.ledger.active(cluster) if r.phase in _WITH_SCHEDULER]
+        if not records:
+            return
+        try:
+            self._send_cancels(cluster, records)
+            asked_at = parts.clock.now()
+            tasks = scheduler.poll([record.key for record in records])
+            parts.answered(cluster)
+            waiting = []
+            for record in records:
+                task = tasks.get(record.key)
+                if task is None:
+                    self._absent(record, asked_at)
+                    continue
+                self._absent_since.pop(record.id, None)
+                self.apply(record, task)
+                if task.phase is JobPhase.QUEUED:
+                    waiting.append(record)
+            if waiting:
+                self._explain(cluster, waiting)
+        except AiravataMesosError as error:
+            if parts.views[cluster].trouble != str(error):
+                log.warning("cluster %s: %s", cluster, error)
+            parts.failed(cluster, error)
+
+    def refresh_nodes(self, cluster: str) -> None:
+        """Look at the capacity of ``cluster``; on failure the last known stays. Repeatable."""
+        try:
+            self._parts.views[cluster].nodes = self._parts.schedulers[cluster].capacity()
+        except AiravataMesosError as error:
+            self._parts.failed(cluster, error)
+
+    def apply(self, record: JobRecord, task: TaskObservation) -> None:
+        """Record what the scheduler says about a job. A late or repeated report changes nothing."""
+        ledger = self._parts.ledger
+        source = self._parts.schedulers[record.cluster].kind
+        seen: dict[str, object] = {
+            "native_state": task.native_state,
+            "task_id": task.task_id,
+            "host": task.host,
+            "agent_id": task.agent_id,
+            "started_at": task.started_at,
+        }
+        if record.queued_at is None and task.queued_at is not None:
+            seen["queued_at"] = task.queued_at
+        if not task.phase.final:
+            # Aurora's messages of the way (health checks) are of no use to a gateway user.
+            moved = ledger.advance(
+                record.id, task.phase, run=task.run, source=source, reason=_rerun(record, task), **seen
+            )
+            if moved is None and any(getattr(record, name) != value for name, value in seen.items()):
+                ledger.annotate(record.id, **seen)
+            return
+        outcome, reason = task.phase, task.message
+        if record.cancel_requested_at is not None and task.kill_seen:
+            outcome, reason = JobPhase.CANCELLED, f"cancelled by {record.cancel_requested_by}"
+        elif outcome is JobPhase.CANCELLED:
+            outcome, reason = JobPhase.FAILED, f"killed at the scheduler: {task.message}"
+        ended = ledger.advance(
+            record.id,
+            JobPhase.FETCHING,
+            run=task.run,
+            source=source,
+            reason=reason,
+            outcome=outcome,
+            ended_at=task.changed_at,
+            **seen,
+        )
+        if ended is not None:
+            self._kills.forget(record.id)
+            self._parts.outputs_due.set()
+
+    def _send_cancels(self, cluster: str, records: list[JobRecord]) -> None:
+        parts = self._parts
+        for record in records:
+            if record.cancel_requested_at is None or not self._kills.due(record.id):
+                continue
+            text = f"cancelled by {record.cancel_requested_by}"
+            (result,) = parts.schedulers[cluster].cancel([record.key], text)
+            if result.error is not None:
+                raise result.error
+            self._kills.postpone(record.id)
+            if record.cancel_sent_at is None:
+                parts.ledger.annotate(record.id, cancel_sent_at=parts.clock.now())
+
+    def _absent(self, record: JobRecord, asked_at: float) -> None:
+        """The scheduler was asked and did not name the job. That alone says nothing about its end."""
+        parts = self._parts
+        killed_before = record.cancel_sent_at is not None and record.cancel_sent_at <= asked_at
+        if killed_before and record.phase is JobPhase.QUEUED:
+            # Aurora deletes a task that is killed before it has a host; only the ledger knows why.
+            parts.ledger.advance(
+                record.id,
+                JobPhase.CANCELLED,
+                source="provider",
+                reason=f"cancelled by {record.cancel_requested_by}",
+                ended_at=asked_at,
+            )
+            self._kills.forget(record.id)
+            return
+        now = parts.clock.monotonic()
+        since = self._absent_since.setdefault(record.id, now)
+        if now - since < parts.settings.cluster(record.cluster).absence_seconds:
+            return
+        del self._absent_since[record.id]
+        outcome = JobPhase.LOST if record.cancel_requested_at is None else JobPhase.CANCELLED
+        parts.ledger.advance(
+            record.id,
+            JobPhase.FETCHING,
+            source="provider",
+            reason=f"the scheduler of {record.cluster} no longer knows {record.key}: "
+            "somebody killed it before it started, or its history was removed",
+            outcome=outcome,
+            ended_at=asked_at,
+        )
+        parts.outputs_due.set()
+
+    def _explain(self, cluster: str, records: list[JobRecord]) -> None:
+        reasons = self._parts.schedulers[cluster].pending_reasons([record.key for record in records])
+        for record in records:
+            reason = reasons.get(record.key, "")
+            if reason != record.pending_reason:
+                self._parts.ledger.annotate(record.id, pending_reason=reason)
+
+
+def _rerun(record: JobRecord, task: TaskObservation) -> str:
+    return task.message if task.run > record.run else ""

@@ -1,0 +1,136 @@
+"""From the sandbox to the working directory, and the last word about a job."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from airavata_mesos_plugin.errors import AiravataMesosError, SandboxGone
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.pacing import Pacing
+from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
+from airavata_mesos_plugin.states import settle
+from airavata_mesos_plugin.store import JobSelection
+
+log = logging.getLogger(__name__)
+
+
+class OutputCollector:
+    """Takes jobs from FETCHING to their end."""
+
+    def __init__(self, parts: Parts, stop: threading.Event | None = None) -> None:
+        self._parts = parts
+        self._stop = stop or threading.Event()
+        self._pacing = Pacing(
+            parts.clock, first_seconds=parts.settings.fetch.retry_seconds, longest_seconds=300.0
+        )
+        self._lock = threading.Lock()
+        self._at_work: set[int] = set()
+
+    def take_due(self) -> list[int]:
+        """Jobs whose outputs should be fetched now, oldest first; each is given out to one caller only,
+        who must call `collect` with it.
+        """
+        fetching = self._parts.ledger.jobs(JobSelection(phases=frozenset({JobPhase.FETCHING})))
+        with self._lock:
+            due = [r.id for r in reversed(fetching) if r.id not in self._at_work and self._pacing.due(r.id)]
+            self._at_work.update(due)
+        return due
+
+    def collect(self, job_id: int) -> None:
+        """Fetch the outputs of one job and end it. Repeatable: files that came before come again."""
+        try:
+            self._collect(self._parts.ledger.job(job_id))
+        finally:
+            with self._lock:
+                self._at_work.discard(job_id)
+
+    def address(self, record: JobRecord) -> SandboxAddress:
+        """Where the job's files are. Raises SandboxGone when the task never had a host, or its agent is
+        not known any more.
+        """
+        task = TaskObservation(
+            key=record.key,
+            task_id=record.task_id,
+            native_state=record.native_state,
+            phase=record.phase,
+            run=record.run,
+            changed_at=record.changed_at,
+            host=record.host,
+            agent_id=record.agent_id,
+        )
+        addresses = self._parts.schedulers[record.cluster].sandboxes([task]) if record.task_id else {}
+        try:
+            return addresses[record.key]
+        except KeyError:
+            raise SandboxGone(f"job {record.id} has no sandbox on {record.cluster}") from None
+
+    def _collect(self, record: JobRecord) -> None:
+        if record.phase is not JobPhase.FETCHING:
+            return
+        try:
+            report = self._parts.fetcher.fetch(
+                self.address(record),
+                Path(record.request.working_directory),
+                Snapshot.from_json(self._parts.ledger.snapshot(record.id)),
+                part_suffix=str(record.id),
+                stop=self._stop,
+            )
+        except SandboxGone as error:
+            self._end(record, None, str(error))
+        except AiravataMesosError as error:
+            if self._stop.is_set():
+                return
+            failures = self._pacing.postpone(record.id)
+            log.warning("job %d: fetch of the outputs failed (%d): %s", record.id, failures, error)
+            if not error.transient or failures >= self._parts.settings.fetch.attempts:
+                self._end(record, None, f"outputs could not be fetched: {error}")
+            else:
+                self._parts.ledger.note(record.id, source="fetch", reason=f"trying again: {error}")
+        else:
+            self._end(record, report, "")
+
+    def _end(self, record: JobRecord, report: FetchReport | None, trouble: str) -> None:
+        outcome = record.outcome
+        if outcome is None:  # written together with FETCHING
+            raise AssertionError(f"job {record.id} is fetching without an outcome")
+        result = report.result if report else None
+        phase = settle(
+            outcome,
+            exit_code=result.exit_code if result else None,
+            timed_out=bool(result and result.timed_out),
+            killed_by_us=outcome is JobPhase.CANCELLED,
+        )
+        if trouble and phase is JobPhase.COMPLETED:
+            phase = JobPhase.FAILED  # without its outputs a job is of no use, whatever the task did
+        reason = record.reason
+        if phase is JobPhase.TIMEOUT:
+            reason = f"wall time limit of {record.request.wall_time_seconds} s reached"
+        elif phase is JobPhase.COMPLETED:
+            reason = ""
+        elif phase is JobPhase.FAILED and result is not None:
+            reason = f"exit code {result.exit_code}"
+        elif phase is JobPhase.FAILED and report is not None:
+            reason = self._why_not_started(record) or reason
+        if trouble:
+            reason = f"{reason}; {trouble}" if reason else trouble
+        fields: dict[str, object] = {}
+        if result is not None:
+            fields = {"exit_code": result.exit_code, "signal": result.signal}
+        if report is not None:
+            for name, why in report.left_out:
+                self._parts.ledger.note(record.id, source="fetch", reason=f"left out {name}: {why}")
+            if report.left_out:
+                reason = f"{reason}; {len(report.left_out)} files left out".removeprefix("; ")
+        self._pacing.forget(record.id)
+        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason, **fields)
+
+    def _why_not_started(self, record: JobRecord) -> str:
+        """The wrapper left no result, so it never ran: what the stage-in said last."""
+        events = self._parts.ledger.events(record.id)
+        told = [event.reason for event in events if event.source == "staging"]
+        return told[-1] if told else "the job did not start: its inputs could not be brought to the agent"

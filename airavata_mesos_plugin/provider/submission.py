@@ -1,0 +1,152 @@
+"""From the ledger to the scheduler: every accepted job is created once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from airavata_mesos_plugin.errors import AiravataMesosError, AlreadyExists
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.monitoring import Monitor
+from airavata_mesos_plugin.provider.pacing import Pacing
+from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.schedulers.base import Submission
+from airavata_mesos_plugin.store import JobSelection
+from airavata_mesos_plugin.templating import job_context
+
+log = logging.getLogger(__name__)
+
+BATCH = 50
+"""Jobs that are marked as being submitted before the first answer of the scheduler is stored."""
+
+
+class Submitter:
+    """Takes jobs from ACCEPTED to QUEUED."""
+
+    def __init__(self, parts: Parts, monitor: Monitor) -> None:
+        self._parts = parts
+        self._monitor = monitor
+        self._pacing = Pacing(parts.clock, first_seconds=1.0, longest_seconds=60.0)
+
+    def document(self, record: JobRecord) -> Mapping[str, object]:
+        """The job configuration as it is sent to the scheduler. Repeatable; sends nothing.
+
+        Raises ConfigurationError or InvalidRequest when template and settings do not make a valid one.
+        """
+        parts = self._parts
+        settings = parts.settings
+        queue = settings.queue(record.request.queue)
+        lifetime = settings.staging.link_lifetime_seconds
+        ticket = parts.tickets.issue(record.id, int(record.accepted_at) + lifetime)
+        context = job_context(
+            record, queue, settings.cluster(record.cluster), f"{parts.staging_url()}/inputs/{ticket}"
+        )
+        scheduler = parts.schedulers[record.cluster]
+        document = parts.templates.render_job(scheduler.kind, queue.template, context)
+        scheduler.validate(document)
+        return document
+
+    def step(self, cluster: str) -> None:
+        """Submit what waits for ``cluster``. Repeatable: a job whose create call may have arrived is
+        looked up in all states before anything is sent again.
+        """
+        waiting = self._parts.ledger.jobs(
+            JobSelection(
+                clusters=frozenset({cluster}), phases=frozenset({JobPhase.ACCEPTED, JobPhase.SUBMITTING})
+            )
+        )
+        due = [record for record in reversed(waiting) if self._pacing.due(record.id)]
+        try:
+            fresh = self._without_known(cluster, due)
+        except AiravataMesosError as error:
+            self._parts.failed(cluster, error)
+            self._postpone(due, error)
+            return
+        for start in range(0, len(fresh), BATCH):
+            self._create(cluster, fresh[start : start + BATCH])
+
+    def _without_known(self, cluster: str, records: list[JobRecord]) -> list[JobRecord]:
+        """Those that the scheduler does not have; the others go on from where the scheduler has them."""
+        doubtful = [record for record in records if record.phase is JobPhase.SUBMITTING]
+        if not doubtful:
+            return records
+        scheduler = self._parts.schedulers[cluster]
+        known = scheduler.poll([record.key for record in doubtful])
+        self._parts.answered(cluster)
+        fresh = []
+        for record in records:
+            task = known.get(record.key) if record.phase is JobPhase.SUBMITTING else None
+            if task is None:
+                fresh.append(record)
+            else:
+                self._pacing.forget(record.id)
+                self._monitor.apply(record, task)
+        return fresh
+
+    def _create(self, cluster: str, records: list[JobRecord]) -> None:
+        parts = self._parts
+        scheduler = parts.schedulers[cluster]
+        submissions = []
+        jobs = []
+        for record in records:
+            if record.cancel_requested_at is not None:
+                self._drop(cluster, record)
+                continue
+            try:
+                submissions.append(Submission(record.key, self.document(record)))
+            except AiravataMesosError as error:
+                self._give_up(record, error)
+                continue
+            parts.ledger.advance(record.id, JobPhase.SUBMITTING, source="provider")
+            jobs.append(record)
+        for record, result in zip(jobs, scheduler.submit(submissions), strict=True):
+            error = result.error
+            if error is None:
+                self._pacing.forget(record.id)
+                parts.answered(cluster)
+                parts.ledger.advance(
+                    record.id, JobPhase.QUEUED, source=scheduler.kind, queued_at=parts.clock.now()
+                )
+            elif isinstance(error, AlreadyExists) or error.transient or error.outcome_unknown:
+                parts.failed(cluster, error)
+                self._postpone([record], error)
+            else:
+                self._give_up(record, error)
+
+    def _drop(self, cluster: str, record: JobRecord) -> None:
+        """End a job that was cancelled before the scheduler had it."""
+        if record.phase is JobPhase.SUBMITTING:
+            (result,) = self._parts.schedulers[cluster].cancel([record.key], _cancel_text(record))
+            if result.error is not None:
+                self._postpone([record], result.error)
+                return
+        self._pacing.forget(record.id)
+        self._parts.ledger.advance(
+            record.id,
+            JobPhase.CANCELLED,
+            source="provider",
+            reason=_cancel_text(record),
+            ended_at=self._parts.clock.now(),
+        )
+
+    def _postpone(self, records: list[JobRecord], error: AiravataMesosError) -> None:
+        for record in records:
+            self._pacing.postpone(record.id)
+            if record.pending_reason != error.message:
+                self._parts.ledger.annotate(record.id, pending_reason=error.message)
+                log.warning("job %d is not submitted yet: %s", record.id, error)
+
+    def _give_up(self, record: JobRecord, error: AiravataMesosError) -> None:
+        self._pacing.forget(record.id)
+        log.warning("job %d cannot be submitted: %s", record.id, error)
+        self._parts.ledger.advance(
+            record.id,
+            JobPhase.FAILED,
+            source="provider",
+            reason=f"not submitted: {error}",
+            ended_at=self._parts.clock.now(),
+        )
+
+
+def _cancel_text(record: JobRecord) -> str:
+    return f"cancelled by {record.cancel_requested_by}"

@@ -1,0 +1,116 @@
+"""The threads that drive the life cycle: one per cluster, and a pool that fetches outputs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config import ClusterSettings
+from airavata_mesos_plugin.provider import Parts, Provider
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SHORTEST_PAUSE_SECONDS = 0.25
+"""Between two monitoring rounds, however often somebody asks for one."""
+
+NODES_SECONDS = 30.0
+"""Between two looks at the nodes of a cluster."""
+
+OUTPUTS_SECONDS = 1.0
+"""Between two looks for outputs whose next try is due."""
+
+
+class Loops:
+    """Starts and ends the threads."""
+
+    def __init__(self, provider: Provider, parts: Parts, stop: threading.Event) -> None:
+        self._provider = provider
+        self._parts = parts
+        self._stop = stop
+        self._threads: list[threading.Thread] = []
+        self._pool = ThreadPoolExecutor(parts.settings.fetch.jobs, thread_name_prefix="fetch")
+
+    def start(self) -> None:
+        """Start all threads; they take up every job where the ledger says that it is."""
+        for cluster in self._parts.settings.clusters:
+            self._spawn(f"cluster-{cluster.name}", ClusterLoop(self._provider, self._parts, cluster).run)
+        self._spawn("outputs", self._outputs)
+
+    def close(self) -> None:
+        """End all threads and wait for them."""
+        self._stop.set()
+        for view in self._parts.views.values():
+            view.wake.set()
+        self._parts.outputs_due.set()
+        for thread in self._threads:
+            thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
+        thread = threading.Thread(target=target, args=(self._stop,), name=name)
+        thread.start()
+        self._threads.append(thread)
+
+    def _outputs(self, stop: threading.Event) -> None:
+        due = self._parts.outputs_due
+        while not stop.is_set():
+            due.clear()
+            for job_id in guarded(self._provider.collector.take_due, []):
+                self._pool.submit(guarded, lambda job_id=job_id: self._collect(job_id), None)
+            self._parts.clock.wait(due, OUTPUTS_SECONDS)
+
+    def _collect(self, job_id: int) -> None:
+        if not self._stop.is_set():
+            self._provider.collector.collect(job_id)
+
+
+class ClusterLoop:
+    """Submission, cancels and monitoring of one cluster, one after the other."""
+
+    def __init__(self, provider: Provider, parts: Parts, cluster: ClusterSettings) -> None:
+        self._provider = provider
+        self._view = parts.views[cluster.name]
+        self._clock: Clock = parts.clock
+        self._cluster = cluster
+        self._round_due = 0.0
+        self._nodes_due = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop`` is set."""
+        while not stop.is_set():
+            self.turn()
+            self._clock.wait(self._view.wake, self._pause())
+
+    def turn(self) -> None:
+        """What is to be done now."""
+        name = self._cluster.name
+        woken = self._view.wake.is_set()
+        self._view.wake.clear()
+        now = self._clock.monotonic()
+        if now >= self._nodes_due:
+            self._nodes_due = now + NODES_SECONDS
+            guarded(lambda: self._provider.monitor.refresh_nodes(name), None)
+        guarded(lambda: self._provider.submitter.step(name), None)
+        if woken:
+            self._round_due = min(self._round_due, now + SHORTEST_PAUSE_SECONDS)
+        if self._clock.monotonic() >= self._round_due:
+            guarded(lambda: self._provider.monitor.round(name), None)
+            self._round_due = self._clock.monotonic() + self._cluster.poll_interval_seconds
+
+    def _pause(self) -> float:
+        return max(0.0, min(self._round_due, self._nodes_due) - self._clock.monotonic())
+
+
+def guarded(step: Callable[[], T], otherwise: T) -> T:
+    """Run a step that must not end its thread: a fault of ours is logged, and the next turn tries again."""
+    try:
+        return step()
+    except Exception:
+        log.exception("a step of the life cycle failed; it is tried again")
+        return otherwise
