@@ -1,0 +1,103 @@
+"""Looks at everything that the Aurora adapter needs, and says what to do where something is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config import ClusterSettings
+from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.schedulers.aurora.codec import METHODS, spoken
+from airavata_mesos_plugin.schedulers.aurora.responses import error_for_status, unwrap
+from airavata_mesos_plugin.schedulers.aurora.transport import ThriftTransport
+from airavata_mesos_plugin.schedulers.base import Check
+from airavata_mesos_plugin.schedulers.http import redirect_target
+from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
+from airavata_mesos_plugin.schedulers.retry import Deadline
+
+
+class Diagnosis:
+    """The checks of one cluster. Each address is asked by itself, once."""
+
+    def __init__(
+        self, settings: ClusterSettings, clock: Clock, transport: ThriftTransport, master: MesosMaster
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._transport = transport
+        self._master = master
+
+    def run(self) -> list[Check]:
+        """One line per address and per thing that the cluster as a whole must have. Raises nothing."""
+        checks, leading = [], False
+        for address in self._settings.schedulers:
+            check, leads = self._scheduler(address)
+            checks.append(check)
+            leading = leading or leads
+        if not leading:
+            detail = "none of the addresses leads; list all schedulers, and check that they reach ZooKeeper"
+            checks.append(Check("leading scheduler", False, detail))
+        for address in self._settings.mesos_masters:
+            checks.append(self._guarded(f"Mesos master {address}", partial(self._mesos, address)))
+        checks.append(self._guarded(f"framework {self._settings.framework_name}", self._framework))
+        checks.append(self._agents())
+        return checks
+
+    def _scheduler(self, address: str) -> tuple[Check, bool]:
+        subject, method = f"Aurora scheduler {address}", METHODS["getTierConfigs"]
+        before = self._clock.monotonic()
+        try:
+            answer, response = self._transport.call_one(address, method, self._deadline())
+            took = (self._clock.monotonic() - before) * 1000
+            target = redirect_target(answer)
+            if target is not None:
+                # Following it is what calls do; here it tells who leads.
+                leads = target.removesuffix("/api") in self._settings.schedulers
+                hint = "" if leads else "; add it to the schedulers of the cluster"
+                return Check(subject, True, f"stands by, {target} leads{hint}; {took:.0f} ms"), True
+            if answer.status != 200:
+                raise error_for_status(answer)
+            result = unwrap(response, method, "the cluster")
+        except AiravataMesosError as error:
+            return Check(subject, False, str(error)), False
+        tiers = ", ".join(sorted(tier.name for tier in result.tiers or ()))
+        protocol = spoken(answer.body)
+        spoke = f"{protocol.name if protocol else 'unknown'} protocol"
+        cluster = response.serverInfo.clusterName if response.serverInfo else None
+        detail = (
+            f"leads cluster {cluster or '(unnamed)'}, tiers {tiers or '(none)'}"
+            f" (default {result.defaultTierName}), {spoke}, {took:.0f} ms"
+        )
+        return Check(subject, True, detail), True
+
+    def _mesos(self, address: str) -> str:
+        before = self._clock.monotonic()
+        _, version = self._master.get_one(address, "/version", self._deadline())
+        took = (self._clock.monotonic() - before) * 1000
+        url, _ = self._master.get_one(address, "/slaves", self._deadline())
+        role = "leads" if url.startswith(f"{address}/") else f"stands by, {url.removesuffix('/slaves')} leads"
+        return f"{role}, version {version.get('version', 'unknown')}, {took:.0f} ms"
+
+    def _framework(self) -> str:
+        return f"registered as {self._master.framework_id(self._settings.framework_name)}"
+
+    def _agents(self) -> Check:
+        try:
+            nodes = [node for node in self._master.nodes() if node.active]
+        except AiravataMesosError as error:
+            return Check("Mesos agents", False, str(error))
+        if not nodes:
+            return Check("Mesos agents", False, "no active agent has registered; start agents")
+        cpus = sum(node.total.cpus for node in nodes)
+        memory = sum(node.total.memory_mb for node in nodes)
+        return Check("Mesos agents", True, f"{len(nodes)} active, {cpus:g} CPUs, {memory} MiB in all")
+
+    def _guarded(self, subject: str, look: Callable[[], str]) -> Check:
+        try:
+            return Check(subject, True, look())
+        except AiravataMesosError as error:
+            return Check(subject, False, str(error))
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._clock, self._settings.call_timeout_seconds)

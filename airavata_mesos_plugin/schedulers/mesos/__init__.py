@@ -1,0 +1,1 @@
+"""What is read from Mesos directly: its master's view of agents and frameworks."""
