@@ -1,0 +1,103 @@
+"""Working directories and output names: what is allowed, and the spellings of a directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+NULL_DEVICE = "/dev/null"
+
+
+class PathRefused(ValueError):
+    """The text says what is wrong with the path and what to change."""
+
+
+def working_directory(path: str) -> str:
+    """The directory ``path`` by its physical name. Raises PathRefused that names it.
+
+    It must be there, be a directory and be writable for this process.
+    """
+    try:
+        physical = os.path.realpath(path, strict=True)
+        mode = Path(physical).stat().st_mode
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise PathRefused(
+            f"working directory {path}: {why}; make it, or name another one with --chdir"
+        ) from error
+    if not stat.S_ISDIR(mode):
+        raise PathRefused(f"working directory {path}: Not a directory; name another one with --chdir")
+    if not os.access(physical, os.W_OK | os.X_OK):
+        raise PathRefused(
+            f"working directory {path}: not writable, so outputs could not be brought back;"
+            " change its permissions, or name another one with --chdir"
+        )
+    return physical
+
+
+def spellings(physical: str, candidates: Iterable[str]) -> tuple[str, ...]:
+    """Those of the candidates that are other absolute names of the directory ``physical``, each once."""
+    found: list[str] = []
+    for candidate in candidates:
+        if not candidate.startswith("/"):
+            continue
+        clean = os.path.normpath(candidate)
+        # normpath takes "link/.." away, which can name another directory: both forms must lead there.
+        if clean == physical or clean in found:
+            continue
+        if os.path.realpath(candidate) == physical and os.path.realpath(clean) == physical:
+            found.append(clean)
+    return tuple(found)
+
+
+def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
+    """The output path ``text`` relative to the working directory, or the null device.
+
+    ``%`` patterns stay as they are. Raises PathRefused for whatever is not inside the directory.
+    """
+    if text == NULL_DEVICE:
+        return text
+    if not text or text.endswith("/"):
+        raise PathRefused("is not the name of a file")
+    relative = _relative(text, physical, tuple(aliases))
+    clean = os.path.normpath(relative)
+    if clean in (".", ""):
+        raise PathRefused("is the working directory itself; name a file in it")
+    if clean == ".." or clean.startswith("../"):
+        raise PathRefused(f"leads out of the working directory {physical}; name a file inside it")
+    # The unnormalised form too: "link/../x" is not "x" when link is a symbolic link.
+    for form in (relative, clean):
+        if not _inside(os.path.realpath(os.path.join(physical, form)), physical):  # noqa: PTH118 - may hold ".."
+            raise PathRefused(
+                f"leads out of the working directory {physical} through a symbolic link;"
+                " name a file inside it"
+            )
+    return clean
+
+
+def _relative(text: str, physical: str, aliases: tuple[str, ...]) -> str:
+    if not text.startswith("/"):
+        return text
+    for base in (physical, *aliases):
+        prefix = base.rstrip("/") + "/"
+        if text.startswith(prefix):
+            return text[len(prefix) :].lstrip("/") or "."
+    clean = os.path.normpath(text)
+    for base in (physical, *aliases):
+        if _inside(clean, base):
+            return os.path.relpath(clean, base)
+    # A spelling of the directory that nobody mentioned, through some other link.
+    head, name = os.path.split(clean)
+    real = os.path.realpath(head)
+    if _inside(real, physical):
+        return os.path.normpath(os.path.join(os.path.relpath(real, physical), name))  # noqa: PTH118
+    raise PathRefused(
+        f"is not inside the working directory {physical}, and nothing else is brought back;"
+        " name a file inside it"
+    )
+
+
+def _inside(path: str, base: str) -> bool:
+    return path == base or path.startswith(base.rstrip("/") + "/")
