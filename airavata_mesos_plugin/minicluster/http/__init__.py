@@ -1,0 +1,1 @@
+"""HTTP in front of the scheduler, the master and the agents."""

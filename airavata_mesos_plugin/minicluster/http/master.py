@@ -1,0 +1,93 @@
+"""HTTP of the Mesos master."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from airavata_mesos_plugin.minicluster.http.server import (
+    READ,
+    Handler,
+    Routes,
+    json_bytes,
+    json_response,
+    query_of,
+    text_response,
+)
+from airavata_mesos_plugin.minicluster.mesos import objects
+from airavata_mesos_plugin.minicluster.mesos.master import Master
+from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST
+
+_DEFAULT_LIMIT = 100
+
+
+class MasterHttp:
+    def __init__(self, master: Master) -> None:
+        self._master = master
+
+    def routes(self) -> Routes:
+        delegated: dict[str, Handler] = {
+            "/health": self._health,
+            "/redirect": self._redirect,
+            "/state": self._json(lambda _: objects.master_state(self._master)),
+            "/state-summary": self._json(lambda _: objects.state_summary(self._master)),
+            "/slaves": self._json(self._slaves),
+            "/frameworks": self._json(self._frameworks),
+            "/tasks": self._tasks,
+        }
+        routes = {path: (READ, handler) for path, handler in delegated.items()}
+        # A bare path is that of the process `master`.
+        routes |= {f"/master{path}": (READ, handler) for path, handler in delegated.items()}
+        routes["/version"] = (READ, self._json(lambda _: objects.version_object(self._master.start_time)))
+        routes["/metrics/snapshot"] = (READ, self._json(lambda _: objects.metrics(self._master)))
+        return routes
+
+    def _json(self, build: Callable[[dict[str, str]], Any]) -> Handler:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            return json_response(request, json_bytes(build(query_of(request))))
+
+        return handler
+
+    async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return text_response("")
+
+    async def _redirect(self, _request: web.BaseRequest) -> web.StreamResponse:
+        # Without a scheme, as Mesos sends it.
+        location = f"//{LISTEN_HOST}:{self._master.port}"
+        return web.Response(status=307, headers={"Location": location})
+
+    def _slaves(self, query: dict[str, str]) -> dict[str, Any]:
+        wanted = query.get("slave_id")
+        agents = [a for a in self._master.agents.values() if wanted in (None, a.info.agent_id)]
+        start = self._master.start_time
+        return {"slaves": [objects.agent_object(agent, start) for agent in agents], "recovered_slaves": []}
+
+    def _frameworks(self, query: dict[str, str]) -> dict[str, Any]:
+        wanted = query.get("framework_id")
+        shown = wanted in (None, self._master.framework_id)
+        frameworks = [objects.framework_object(self._master)] if shown else []
+        return {"frameworks": frameworks, "completed_frameworks": [], "unregistered_frameworks": []}
+
+    async def _tasks(self, request: web.BaseRequest) -> web.StreamResponse:
+        query = query_of(request)
+        try:
+            limit = int(query.get("limit", _DEFAULT_LIMIT))
+            offset = int(query.get("offset", 0))
+        except ValueError:
+            return text_response("Failed to parse limit or offset: not a number.\n", 400)
+        if limit < 0 or offset < 0:
+            return text_response("limit and offset must not be negative.\n", 400)
+        tasks = [*self._master.active.values(), *self._master.completed]
+        if "framework_id" in query:
+            tasks = [task for task in tasks if task.framework_id == query["framework_id"]]
+        if "task_id" in query:
+            tasks = [task for task in tasks if task.launch.task_id == query["task_id"]]
+        # Newest first unless told otherwise; a task without a status yet is the newest of all.
+        tasks.sort(
+            key=lambda task: task.statuses[0][1] if task.statuses else float("inf"),
+            reverse=query.get("order") != "asc",
+        )
+        page = tasks[offset : offset + limit]
+        return json_response(request, json_bytes({"tasks": [objects.task_object(task) for task in page]}))

@@ -1,0 +1,27 @@
+"""The order to start a task, as the scheduler gives it to an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Launch(NamedTuple):
+    """`memory_mb` and `disk_mb` in MiB. `data` is the executor's configuration, opaque to everybody but
+    it."""
+
+    task_id: str
+    executor_id: str
+    name: str
+    source: str
+    role: str
+    environment: str
+    instance: int
+    hostname: str
+    ports: Mapping[str, int]
+    data: str | None
+    cpus: float
+    memory_mb: int
+    disk_mb: int
+    gpus: int
+    labels: tuple[tuple[str, str], ...]

@@ -1,0 +1,64 @@
+"""What the scheduler knows of the agents: attributes, and what is still free on each."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from random import Random
+
+from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
+
+
+class NoPortFree(Exception):
+    """Every port of the range is taken, by tasks or by other programs of this machine."""
+
+
+def _usable(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class Host:
+    """One agent.  `free` never goes below zero as long as only what fits is taken."""
+
+    def __init__(
+        self,
+        agent_id: str,
+        name: str,
+        attributes: Mapping[str, tuple[str, ...]],
+        total: Amount,
+        port_range: tuple[int, int],
+    ) -> None:
+        self.agent_id = agent_id
+        self.name = name
+        self.attributes = {key: frozenset(values) for key, values in attributes.items()}
+        self.total = total
+        self.free = total
+        self._port_range = port_range
+        self._ports: set[int] = set()
+        self._random = Random()
+
+    def take(self, needs: Amount) -> None:
+        self.free = self.free.minus(needs)
+
+    def give_back(self, needs: Amount, ports: Mapping[str, int]) -> None:
+        self.free = self.free.plus(needs)
+        self._ports.difference_update(ports.values())
+
+    def take_ports(self, names: list[str]) -> dict[str, int]:
+        """A number for each name, not used by a task or by another program. Raises NoPortFree, having taken
+        none."""
+        first, last = self._port_range
+        size = last - first + 1
+        start = self._random.randrange(size) if names else 0
+        candidates = (first + (start + step) % size for step in range(size))
+        usable = (port for port in candidates if port not in self._ports and _usable(port))
+        taken = dict(zip(names, usable, strict=False))
+        if len(taken) < len(names):
+            raise NoPortFree(f"no free port between {first} and {last} for {', '.join(names)}")
+        self._ports.update(taken.values())
+        return taken

@@ -1,0 +1,86 @@
+"""Everything about a minicluster that can be tuned.  Times are seconds unless the name says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LISTEN_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """One agent. Resources left out are those of this machine: its cores, memory and the free disk of the
+    work directory."""
+
+    host: str = "localhost"
+    """Host name that the cluster shows. Clients reach the agent under it, so it must resolve to this
+    machine."""
+    port: int = 0
+    """HTTP port, 0 for any free one."""
+    cpus: float | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    gpus: int = 0
+    ports: tuple[int, int] = (31000, 32000)
+    """First and last port that tasks may be given."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For constraints.  `host` is added with the host name unless given."""
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    work_dir: Path
+    """Sandboxes lie below it.  Made when missing."""
+    cluster_name: str = "minicluster"
+    scheduler_port: int = 0
+    master_port: int = 0
+    agents: tuple[AgentSettings, ...] = (AgentSettings(),)
+
+    # Scheduler: rules (defaults of Aurora 0.22)
+    allowed_environments: str = r"^(prod|devel|test|staging\d*)$"
+    max_instances_per_job: int = 4000
+    executor_names: tuple[str, ...] = ("AuroraExecutor",)
+    allow_gpus: bool = False
+    allow_docker: bool = False
+    allow_fetcher: bool = False
+    allow_container_volumes: bool = False
+    quotas: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
+    """Per role: cores, memory in MiB, disk in MiB.  A role without an entry has none, as in Aurora."""
+    executor_cpus: float = 0.0
+    executor_ram_mb: int = 0
+    """Overhead counted for each task's executor. Aurora counts 0.25 cores and 128 MiB; here it is nothing,
+    so that one machine can run a job on all its cores."""
+
+    # Scheduler: times
+    scheduling_delay: float = 0.001
+    max_assignments_per_round: int = 20
+    """Tasks started before other work gets its turn; the next round follows at once."""
+    transient_timeout: float = 300.0
+    """ASSIGNED, KILLING, PREEMPTING, RESTARTING or DRAINING for longer becomes LOST."""
+    flapping_threshold: float = 300.0
+    """A task that ended sooner than this after its last active event counts as flapping."""
+    flapping_penalty_min: float = 30.0
+    flapping_penalty_first_max: float = 60.0
+    flapping_penalty_max: float = 300.0
+    history_max_per_job: int = 100
+    history_max_age: float = 2 * 86400.0
+    history_min_age: float = 3600.0
+    prune_interval: float = 60.0
+
+    # Mesos
+    gc_delay: float = 7 * 86400.0
+    """Age at which the sandbox of an ended executor is removed."""
+    max_completed_executors: int = 150
+    max_completed_tasks: int = 1000
+
+    # Stopping
+    executor_kill_grace: float = 240.0
+    """After a kill request an executor that has not ended is killed; tasks may ask for a long
+    finalization_wait."""
+    executor_exit_grace: float = 10.0
+    """An executor that has sent its last status must have left by then."""
+    stop_grace: float = 3.0
+    """Time for running tasks when the cluster stops; then everything left is killed."""
+    max_request_bytes: int = 64 * 1024 * 1024
