@@ -1,0 +1,217 @@
+"""The files endpoints of a Mesos agent: browse, read and download (Mesos 0.22 to 1.11)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from airavata_mesos_plugin.config import FetchSettings
+from airavata_mesos_plugin.errors import (
+    AiravataMesosError,
+    AuthenticationFailed,
+    NotFound,
+    ProtocolError,
+    Refused,
+    SandboxGone,
+    TransferError,
+    UnsafePath,
+)
+from airavata_mesos_plugin.sandbox.lines import Abort, Line, Lines
+from airavata_mesos_plugin.sandbox.paths import escape
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+READ_LIMIT = 65536
+"""Most bytes of one read: 16 memory pages of 4 KiB; longer requests are shortened by the agent."""
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+LISTING_LIMIT = 256 * 1024 * 1024  # bytes of one answer to browse; about a million entries
+_ANSWER_LIMIT = 1024 * 1024  # bytes of an answer to read: 64 KiB, each byte six characters at most
+_MODE = re.compile(r"([-a-z?])([-r][-w][-xsS])([-r][-w][-xsS])([-r][-w][-xtT])[.+@]?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing.
+
+    ``name`` is relative to the directory that was listed, as the agent says it: check it before use.
+    ``mtime`` is in whole seconds since the epoch. The agent follows links, so ``kind`` is never ``l``.
+    """
+
+    name: str
+    kind: str  # the letter of ls: - regular file, d directory, p FIFO, s socket, c and b devices
+    size: int
+    mtime: int
+    mode: int  # permission bits without set-uid, set-gid and sticky
+    nlink: int
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind == "-"
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == "d"
+
+
+class FilesClient:
+    """Client of every agent's files endpoints. Safe to use from several threads.
+
+    Proxies of the environment are not used and redirects not followed. All calls are repeatable and raise
+
+    NotFound       there is no such file (SandboxGone when the working directory itself is asked for)
+    UnsafePath     the agent refuses the path: it leads out of the sandbox, or is of the wrong kind
+    Refused        the agent does not let us
+    Unreachable    no connection
+    TransferError  the agent failed, was silent for too long or ended early
+    ProtocolError  what answers is no Mesos agent
+    """
+
+    def __init__(
+        self, settings: FetchSettings, connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+    ) -> None:
+        self._lines = Lines(
+            per_agent=settings.connections,
+            connect_timeout=connect_timeout_seconds,
+            read_timeout=settings.read_timeout_seconds,
+        )
+
+    def close(self) -> None:
+        """Give up the idle connections. Repeatable."""
+        self._lines.close()
+
+    def browse(self, address: SandboxAddress, relative: str = "", abort: Abort | None = None) -> list[Entry]:
+        """The entries of a directory; the empty name is the working directory itself.
+
+        A regular file gives an empty list, as an empty directory does.
+        """
+        with self._get(address, "browse", relative, "", abort) as line:
+            body = line.body(LISTING_LIMIT)
+        prefix = _virtual(address, relative) + "/"
+        document = _parse(body, address)
+        if not isinstance(document, list):
+            raise ProtocolError(f"the agent at {address.agent_url} sends a listing that is no list")
+        return [_entry(item, prefix, address) for item in document]
+
+    def size(self, address: SandboxAddress, relative: str, abort: Abort | None = None) -> int:
+        """Present size of a file in bytes."""
+        return self._read(address, relative, "&offset=-1", abort)[1]
+
+    def read(
+        self,
+        address: SandboxAddress,
+        relative: str,
+        offset: int,
+        length: int = READ_LIMIT,
+        abort: Abort | None = None,
+    ) -> bytes:
+        """At most ``length`` bytes from ``offset`` on, never more than `READ_LIMIT`; empty at the end."""
+        if offset < 0 or length < 0:
+            raise ValueError("offset and length are counted from 0")
+        query = f"&offset={offset}&length={min(length, READ_LIMIT)}"
+        return self._read(address, relative, query, abort)[0]
+
+    def _read(
+        self, address: SandboxAddress, relative: str, query: str, abort: Abort | None
+    ) -> tuple[bytes, int]:
+        with self._get(address, "read", relative, query, abort) as line:
+            document = _parse(line.body(_ANSWER_LIMIT), address)
+        try:
+            return document["data"].encode("utf-8", "surrogateescape"), int(document["offset"])
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ProtocolError(
+                f"the agent at {address.agent_url} answers a read in an unknown form"
+            ) from error
+
+    @contextlib.contextmanager
+    def download(self, address: SandboxAddress, relative: str, abort: Abort | None = None) -> Iterator[Line]:
+        """A whole file as it is when the agent opens it.
+
+        The result's ``length`` is its size in bytes, and its ``chunks()`` gives the content: views that
+        are valid until the next one is asked for. Either all bytes come or TransferError is raised.
+        """
+        with self._get(address, "download", relative, "", abort) as line:
+            yield line
+
+    @contextlib.contextmanager
+    def _get(
+        self, address: SandboxAddress, call: str, relative: str, query: str, abort: Abort | None
+    ) -> Iterator[Line]:
+        path = quote(os.fsencode(_virtual(address, relative)), safe="/")
+        with self._lines.borrow(address.agent_url, abort) as line:
+            status = line.get(f"/files/{call}?path={path}{query}".encode("ascii"))
+            if status != 200:
+                raise _status_error(status, address, relative)
+            yield line
+
+
+def _virtual(address: SandboxAddress, relative: str) -> str:
+    path = address.path.rstrip("/")
+    return f"{path}/{relative}" if relative else path
+
+
+def _parse(body: bytes, address: SandboxAddress) -> Any:
+    """JSON in which the agent has put bytes that are not UTF-8 as they are.
+
+    Decoding them to surrogates keeps each byte apart from the characters around it, so the text encoded
+    back gives the very bytes, whether the server escapes characters in JSON or not.
+    """
+    try:
+        return json.loads(body.decode("utf-8", "surrogateescape"), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"the agent at {address.agent_url} sends text that is no JSON") from error
+
+
+def _entry(item: Any, prefix: str, address: SandboxAddress) -> Entry:
+    try:
+        path, mode = item["path"], item["mode"]
+        name = path[len(prefix) :] if path.startswith(prefix) else path
+        match = _MODE.fullmatch(mode)
+        if match is None:
+            raise ValueError(mode)
+        return Entry(
+            name=name,
+            kind=match[1],
+            size=int(item["size"]),
+            mtime=int(item["mtime"]),
+            mode=_permissions(match[2] + match[3] + match[4]),
+            nlink=int(item.get("nlink", 1)),
+        )
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"the agent at {address.agent_url} lists files in an unknown form") from error
+
+
+def _permissions(letters: str) -> int:
+    bits = 0
+    for letter in letters:
+        bits = bits << 1 | (letter in "rwxst")
+    return bits
+
+
+def _status_error(status: int, address: SandboxAddress, relative: str) -> AiravataMesosError:
+    # Bodies are not passed on: that of a 400 shows paths of the agent's host.
+    agent = address.agent_url
+    name = escape(relative)
+    if status == 404:
+        if not relative:
+            return SandboxGone(f"the agent at {agent} no longer has the sandbox")
+        return NotFound(f"{name} is not in the sandbox at {agent}")
+    if status == 400:
+        return UnsafePath(f"the agent at {agent} refuses the path {name or 'of the sandbox'}")
+    if status == 401:
+        return AuthenticationFailed(f"the agent at {agent} asks for credentials")
+    if status == 403:
+        return Refused(
+            f"the agent at {agent} does not let us read the sandbox",
+            advice="allow it in the agent's ACLs (access_sandboxes)",
+        )
+    if status >= 500:
+        return TransferError(f"the agent at {agent} failed with HTTP {status} on {name or 'the sandbox'}")
+    if 300 <= status < 400:
+        return ProtocolError(f"the agent at {agent} redirects to another place, which is not followed")
+    return ProtocolError(f"the agent at {agent} answers with HTTP {status}")

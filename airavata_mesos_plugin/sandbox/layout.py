@@ -1,0 +1,43 @@
+"""Names in a sandbox that mean something to us or to Thermos, and the names of our part files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+CONTROL_DIRECTORY = ".airavata-mesos"
+"""Ours: the wrapper, the user's script and the result lie here."""
+
+RESULT_FILE = f"{CONTROL_DIRECTORY}/result"
+
+THERMOS_LOGS = ".logs"
+"""Output of the Thermos processes, ``.logs/<process>/<run>/stdout`` (Aurora 0.22)."""
+
+THERMOS_PROFILE = ".thermos_profile"
+"""Sourced by Thermos before each process (Aurora 0.22)."""
+
+_RESERVED = frozenset({CONTROL_DIRECTORY, THERMOS_LOGS, THERMOS_PROFILE})
+_PART = re.compile(r"\..+\.airavata-part-([0-9]+)", re.DOTALL)
+_NAME_MAX = 255  # bytes; the limit of Linux file systems
+
+
+def reserved(name: str) -> bool:
+    """True for a relative name that is never an input or output: Thermos' files, ours, part files."""
+    return name.split("/", 1)[0] in _RESERVED or part_owner(name) is not None
+
+
+def part_name(base: str, job_id: int) -> str:
+    """Name beside ``base`` under which job ``job_id`` writes the file until it is whole."""
+    ending = f".airavata-part-{job_id}"
+    name = f".{base}{ending}"
+    if len(os.fsencode(name)) <= _NAME_MAX:
+        return name
+    # Two long names may begin alike, so what is cut off is replaced by a digest of the whole.
+    return f".{hashlib.sha256(os.fsencode(base)).hexdigest()}{ending}"
+
+
+def part_owner(name: str) -> int | None:
+    """The job that a part file belongs to; None when ``name`` is no part file."""
+    match = _PART.fullmatch(name.rsplit("/", 1)[-1])
+    return int(match[1]) if match else None

@@ -1,0 +1,333 @@
+"""Kept-alive connections to agents, made for very many small downloads and for very large ones.
+
+urllib3 opens the connections (addresses, TLS, socket options); requests and answers are written and read
+here, into one buffer per connection: parsing the head of an answer with the standard library costs more
+than a small file itself, and reading a body through it copies every byte once more. Only what Mesos
+agents send is understood (libprocess in Mesos 0.22 to 1.11): a body with ``Content-Length``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import parse_url
+
+from airavata_mesos_plugin.errors import ConfigurationError, ProtocolError, TransferError, Unreachable
+
+BUFFER_BYTES = 256 * 1024
+"""Read at once. Larger reads are no faster: the body then no longer fits the processor's cache."""
+
+
+class Line:
+    """One connection to an agent, for one request at a time. Not for several threads, except `abort`."""
+
+    def __init__(self, agent_url: str, *, connect_timeout: float, read_timeout: float) -> None:
+        """Timeouts in seconds; ``read_timeout`` bounds each silence, not the whole answer.
+
+        Nothing is opened yet. Raises ConfigurationError when the URL is none.
+        """
+        try:
+            url = parse_url(agent_url)
+        except LocationParseError as error:
+            raise ConfigurationError(f"{agent_url!r} is not the address of an agent") from error
+        if url.host is None or url.scheme not in ("http", "https"):
+            raise ConfigurationError(f"{agent_url!r} is not an http:// or https:// address")
+        self.agent_url = agent_url
+        self._host = url.host.strip("[]")
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._class = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        self._prefix = f"GET {(url.path or '').rstrip('/')}".encode("ascii")
+        self._suffix = (
+            f" HTTP/1.1\r\nHost: {url.netloc}\r\nAccept-Encoding: identity\r\nAccept: */*\r\n\r\n"
+        ).encode("ascii")
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0  # bytes of the body that came with the head
+        self._left = 0  # bytes of the body that have not been handed out
+        self._keep = False
+        self._aborted = False
+        self.length = 0  # of the body of the present answer
+
+    def get(self, target: bytes) -> int:
+        """Send a GET for ``target`` (path and query, encoded) and read the head; returns the status.
+
+        `chunks` then gives the body of ``length`` bytes. A connection that the agent closed while it was
+        idle is replaced once. Raises Unreachable, TransferError, ProtocolError.
+        """
+        self.finish()
+        fresh = self._socket is None
+        if fresh:
+            self._connect()
+        try:
+            return self._exchange(target)
+        except _ClosedEarly as early:
+            self.close()
+            if fresh or self._aborted:
+                raise TransferError(f"the agent at {self.agent_url} closed the connection") from early
+        self._connect()
+        try:
+            return self._exchange(target)
+        except _ClosedEarly as early:
+            self.close()
+            raise TransferError(f"the agent at {self.agent_url} closed the connection") from early
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The body in pieces; each is valid until the next is asked for.
+
+        Raises TransferError when the connection breaks or is silent before all of it has come.
+        """
+        if self._left and self._end > self._start:
+            ready = min(self._end - self._start, self._left)
+            first = self._view[self._start : self._start + ready]
+            self._start += ready
+            self._left -= ready
+            yield first
+        assert self._socket is not None
+        while self._left:
+            try:
+                count = self._socket.recv_into(self._view[: min(self._left, BUFFER_BYTES)])
+            except OSError as error:
+                raise self._broken(error) from error
+            if not count:
+                missing = self._left
+                self.close()
+                raise TransferError(
+                    f"the agent at {self.agent_url} ended the transfer {missing} of {self.length} bytes early"
+                )
+            self._left -= count
+            yield self._view[:count]
+
+    def body(self, limit: int) -> bytes:
+        """The whole body. Raises ProtocolError when it has more than ``limit`` bytes."""
+        if self.length > limit:
+            length = self.length
+            self.close()
+            raise ProtocolError(f"the agent at {self.agent_url} answers with {length} bytes")
+        return b"".join([bytes(chunk) for chunk in self.chunks()])
+
+    def finish(self) -> None:
+        """Make ready for the next request: a connection with a rest of a body is closed. Repeatable."""
+        if self._left or not self._keep:
+            self.close()
+
+    def abort(self) -> None:
+        """End what goes on, from any thread; the line is of no use afterwards. Repeatable."""
+        self._aborted = True
+        opened = self._socket
+        if opened is not None:
+            with contextlib.suppress(OSError):
+                # Past TLS: its own shutdown would wait for the other side.
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another. Repeatable."""
+        connection, self._connection, self._socket = self._connection, None, None
+        self._left = 0
+        self._keep = False
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> None:
+        self._connection = self._class(self._host, self._port, timeout=self._connect_timeout)
+        try:
+            self._connection.connect()
+        except (OSError, HTTPError) as error:
+            self.close()
+            raise Unreachable(
+                f"cannot connect to the agent at {self.agent_url}: {_cause(error)}",
+                advice="check that the agent runs and that this host may reach it",
+            ) from error
+        opened = self._connection.sock
+        assert opened is not None
+        opened.settimeout(self._read_timeout)
+        self._socket = opened
+        if self._aborted:  # abort() may have come before there was a socket to shut down
+            self.close()
+            raise TransferError("the transfer was stopped")
+
+    def _exchange(self, target: bytes) -> int:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(self._prefix + target + self._suffix)
+            filled = self._socket.recv_into(self._view)
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise _ClosedEarly from error
+        except OSError as error:
+            raise self._broken(error) from error
+        if not filled:
+            raise _ClosedEarly
+        while (end := self._buffer.find(b"\r\n\r\n", 0, filled)) < 0:
+            if filled == BUFFER_BYTES:
+                raise self._nonsense("a head without end")
+            try:
+                count = self._socket.recv_into(self._view[filled:])
+            except OSError as error:
+                raise self._broken(error) from error
+            if not count:
+                raise self._nonsense("half a head")
+            filled += count
+        status = self._read_head(bytes(self._view[:end]))
+        self._start, self._end = end + 4, filled
+        if filled - self._start > self.length:
+            raise self._nonsense("more bytes than it announced")
+        return status
+
+    def _read_head(self, head: bytes) -> int:
+        first, *lines = head.split(b"\r\n")
+        words = first.split(b" ", 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+            raise self._nonsense("something that is not HTTP")
+        keep = words[0] != b"HTTP/1.0"
+        lengths = set()
+        for line in lines:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name == b"content-length":
+                lengths.add(value.strip())
+            elif name == b"connection":
+                keep = value.strip().lower() != b"close"
+            elif name == b"transfer-encoding" or (
+                name == b"content-encoding" and value.strip().lower() != b"identity"
+            ):
+                raise self._nonsense(f"an unusual encoding, {value.strip().decode('latin-1')!r}")
+        status = int(words[1])
+        if status in (204, 304):
+            lengths = {b"0"}
+        text = lengths.pop() if len(lengths) == 1 else b""
+        if lengths or not text.isdigit() or len(text) > 18:
+            raise self._nonsense("no usable Content-Length")
+        self.length = self._left = int(text)
+        self._keep = keep
+        return status
+
+    def _nonsense(self, what: str) -> ProtocolError:
+        self.close()
+        return ProtocolError(
+            f"the agent at {self.agent_url} sends {what}",
+            advice="check that a Mesos agent listens there, with nothing between that changes answers",
+        )
+
+    def _broken(self, error: OSError) -> TransferError:
+        self.close()
+        if self._aborted:
+            return TransferError("the transfer was stopped")
+        if isinstance(error, TimeoutError):
+            return TransferError(
+                f"the agent at {self.agent_url} has been silent for {self._read_timeout:g} s"
+            )
+        return TransferError(f"the connection to the agent at {self.agent_url} broke: {_cause(error)}")
+
+
+class Abort:
+    """Lets one thread end the transfers of others at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: set[Line] = set()
+        self._aborted = False
+
+    @property
+    def aborted(self) -> bool:
+        """True after `abort`."""
+        return self._aborted
+
+    def abort(self) -> None:
+        """End every transfer under this object and refuse new ones. Repeatable."""
+        with self._lock:
+            self._aborted = True
+            lines = tuple(self._lines)
+        for line in lines:
+            line.abort()
+
+    @contextlib.contextmanager
+    def watch(self, line: Line) -> Iterator[None]:
+        """Make ``line`` one that `abort` ends. Raises TransferError when it has been called before."""
+        with self._lock:
+            if self._aborted:
+                raise TransferError("the transfer was stopped")
+            self._lines.add(line)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lines.discard(line)
+
+
+class Lines:
+    """The connections to all agents, bounded per agent, reused. Safe to use from several threads."""
+
+    def __init__(self, *, per_agent: int, connect_timeout: float, read_timeout: float) -> None:
+        self._per_agent = per_agent
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._lock = threading.Lock()
+        self._idle: dict[str, deque[Line]] = {}
+        self._room: dict[str, threading.Semaphore] = {}
+        self._closed = False
+
+    @contextlib.contextmanager
+    def borrow(self, agent_url: str, abort: Abort | None = None) -> Iterator[Line]:
+        """A line to the agent for one request; waits while all of them are in use."""
+        with self._lock:
+            room = self._room.setdefault(agent_url, threading.Semaphore(self._per_agent))
+            idle = self._idle.setdefault(agent_url, deque())
+        while not room.acquire(timeout=0.1):
+            if abort is not None and abort.aborted:
+                raise TransferError("the transfer was stopped")
+        try:
+            line = self._take(idle, agent_url)
+            try:
+                if abort is None:
+                    yield line
+                else:
+                    with abort.watch(line):
+                        yield line
+            except BaseException:
+                line.close()
+                raise
+            line.finish()
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    idle.append(line)
+            if not keep:
+                line.close()
+        finally:
+            room.release()
+
+    def _take(self, idle: deque[Line], agent_url: str) -> Line:
+        try:
+            return idle.pop()  # the one used last is the least likely to have been closed
+        except IndexError:
+            return Line(agent_url, connect_timeout=self._connect_timeout, read_timeout=self._read_timeout)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use close when they come back. Repeatable."""
+        with self._lock:
+            self._closed = True
+            lines = [line for idle in self._idle.values() for line in idle]
+            self._idle.clear()
+        for line in lines:
+            line.close()
+
+
+class _ClosedEarly(Exception):
+    """The connection ended before the first byte of an answer."""
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in one line, without the class names and addresses that urllib3 adds."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
