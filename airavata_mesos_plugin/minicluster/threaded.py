@@ -37,9 +37,12 @@ class ThreadedCluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Raises what stopping the cluster raises, unless an error is on its way already."""
         if self._loop is not None and self._leave is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._leave.set)
         self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
 
     def _started(self) -> MiniCluster:
         if self.cluster is None:

@@ -86,7 +86,10 @@ class FilesHttp:
             await response.prepare(request)
             if request.method != "HEAD" and request.transport is not None:
                 loop = asyncio.get_running_loop()
-                sent = await loop.sendfile(request.transport, source, 0, info.st_size)
+                try:
+                    sent = await loop.sendfile(request.transport, source, 0, info.st_size)
+                except ConnectionError:  # the client went away; there is nobody to tell
+                    return response
                 if sent < info.st_size:  # it shrank meanwhile: what was announced cannot be kept
                     request.transport.abort()
                     return response

@@ -110,7 +110,10 @@ class Agent:
                 break
             for run in left:
                 step(run)
-            await asyncio.wait([asyncio.ensure_future(run.ended.wait()) for run in left], timeout=grace)
+            waits = [asyncio.ensure_future(run.ended.wait()) for run in left]
+            _, late = await asyncio.wait(waits, timeout=grace)
+            for wait in late:
+                wait.cancel()
         for run in runs:
             if not run.ended.is_set():
                 _LOG.error("executor %s of task %s could not be ended", run.pid, run.launch.task_id)

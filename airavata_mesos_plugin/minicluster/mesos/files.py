@@ -6,11 +6,13 @@ import grp
 import json
 import os
 import pwd
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+_DIGITS = re.compile(r"-?[0-9]+")
 READ_LIMIT = 16 * 4096
 """Bytes per read: sixteen memory pages."""
 
@@ -133,11 +135,11 @@ def _number(name: str, text: str | None) -> int:
     if text is None:
         return -1
     try:
-        if not text.isascii():
-            raise ValueError
-        number = int(text)
-    except ValueError:
-        raise FilesError(400, f"Failed to parse {name}: '{text}' is not a number.\n") from None
+        number = int(text) if _DIGITS.fullmatch(text) else None
+    except ValueError:  # more digits than Python converts
+        number = None
+    if number is None:
+        raise FilesError(400, f"Failed to parse {name}: '{text}' is not a number.\n")
     if number < -1:
         raise FilesError(400, f"Negative {name} provided: {number}.\n")
     return number

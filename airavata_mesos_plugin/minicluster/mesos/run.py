@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -104,7 +105,8 @@ class ExecutorRun:
     def abandon(self) -> None:
         """Close our end: the executor kills everything of the task at once and leaves.  May be repeated."""
         if self._channel is not None:
-            self._channel.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # the other end is gone already
+                self._channel.shutdown(socket.SHUT_WR)
 
     def force(self) -> None:
         """SIGKILL to the executor; what is below it ends as well.  May be repeated."""

@@ -26,6 +26,7 @@ from airavata_mesos_plugin.minicluster.scheduler.status import Status
 from airavata_mesos_plugin.minicluster.scheduler.task import Task
 from airavata_mesos_plugin.minicluster.scheduler.tiers import DEFAULT_TIER, TIERS
 from airavata_mesos_plugin.minicluster.scheduler.validation import Invalid, validated_job
+from airavata_mesos_plugin.minicluster.wire.text import thrift_text
 
 _LOG = logging.getLogger(__name__)
 _USER = "UNSECURE"
@@ -106,9 +107,9 @@ class Handler:
         if query is None:
             raise failed_precondition()
         if query.slaveHosts:
-            raise invalid(f"SlaveHosts are not supported in {query}")
+            raise invalid(f"SlaveHosts are not supported in {thrift_text(query)}")
         if query.statuses:
-            raise invalid(f"Statuses is not supported in {query}")
+            raise invalid(f"Statuses is not supported in {thrift_text(query)}")
         pending = (task for task in self._found(query) if task.status == Status.PENDING)
         reasons = (
             api.PendingReason(taskId=task.task_id, reason=",".join(self._scheduler.queue.reason(task)))
