@@ -1,0 +1,294 @@
+"""Renders what a job becomes: the job configuration for the scheduler and the wrapper for the sandbox.
+
+Templates are Jinja, in a sandbox and with undefined values refused. A user's values reach a shell only
+through the filter ``shell_quote``, and a job configuration only through ``tojson``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from airavata_mesos_plugin import data_files
+from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings, QueueSettings
+from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
+from airavata_mesos_plugin.filenames import confined_parts
+from airavata_mesos_plugin.jobs import JobRecord
+
+FINALIZATION_MARGIN_SECONDS = 10
+"""What the wrapper may need beyond the grace time until it has written the result."""
+
+_MEBIBYTE = 1 << 20
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:\-]([A-Za-z0-9_.@+:\- ]{0,254})")
+_TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_TOKEN = re.compile(r"[A-Za-z0-9@_\-]{8,}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The names that a job template may use."""
+
+    cluster: str
+    role: str
+    environment: str
+    name: str
+    tier: str
+    priority: int
+    max_task_failures: int
+    constraints: Mapping[str, str]
+    metadata: Mapping[str, str]
+    cpus: float
+    ram_bytes: int
+    disk_bytes: int
+    gpus: int
+    finalization_wait: int  # seconds
+    inputs_url: str
+
+
+@dataclass(frozen=True)
+class WrapperContext:
+    """The names that the wrapper template may use. Names of files are cut where the host name goes."""
+
+    job_id: int
+    token: str
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...]
+    stdout_parts: tuple[str, ...]
+    stderr_parts: tuple[str, ...] | None  # None: into the same file as stdout
+    limit_centiseconds: int
+    grace_centiseconds: int
+
+
+def job_context(
+    record: JobRecord, queue: QueueSettings, cluster: ClusterSettings, inputs_url: str, provider: str = ""
+) -> JobContext:
+    """What the job template needs; ``provider``, the name of this resource, goes into the metadata.
+
+    Raises ConfigurationError for an address that could not stand in a command line.
+    """
+    # Thermos takes two opening braces anywhere in a task for a variable of its own.
+    if not _URL.fullmatch(inputs_url):
+        raise ConfigurationError(
+            f"the download address {inputs_url!r} is not a plain URL", advice="check staging.advertise"
+        )
+    request = record.request
+    metadata = {
+        "airavata-mesos.id": str(record.id),
+        "airavata-mesos.provider": provider,
+        "airavata-mesos.attempt": str(record.attempt),
+        "airavata-mesos.user": request.user,
+        "airavata-mesos.name": request.name,
+    }
+    return JobContext(
+        cluster=cluster.name,
+        role=record.key.role,
+        environment=record.key.environment,
+        name=record.key.name,
+        tier=queue.tier,
+        priority=queue.priority,
+        max_task_failures=queue.max_task_failures,
+        constraints=dict(queue.constraints),
+        # Whoever reads the metadata may put it anywhere; what is not plain text stays here.
+        metadata={key: value for key, value in metadata.items() if _PLAIN_TEXT.fullmatch(value)},
+        cpus=request.resources.cpus,
+        ram_bytes=request.resources.memory_mb * _MEBIBYTE,
+        disk_bytes=request.resources.disk_mb * _MEBIBYTE,
+        gpus=request.resources.gpus,
+        finalization_wait=queue.kill_grace_seconds + FINALIZATION_MARGIN_SECONDS,
+        inputs_url=inputs_url,
+    )
+
+
+def wrapper_context(
+    record: JobRecord, queue: QueueSettings, settings: ProviderSettings, token: str
+) -> WrapperContext:
+    """What the wrapper template needs; ``token`` stands in the script for the sandbox directory.
+
+    Raises ValueError for a token that is not made of letters, digits, ``@``, ``_`` and ``-``. Raises InvalidRequest if an output file would lie outside of the working directory, if a value cannot
+    be handed to a process, or if more than one node was asked for.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(f"not a token: {token!r}")
+    request = record.request
+    if request.nodes != 1:
+        raise InvalidRequest(
+            f"job {record.id}: {request.nodes} nodes were asked for, the queue {queue.name} runs jobs on one",
+            advice="ask for one node",
+        )
+    environment = slurm_environment(record, settings.name)
+    for what, value in (*environment.items(), *(("argument", text) for text in request.script_arguments)):
+        if "\0" in value:
+            raise InvalidRequest(f"job {record.id}: {what} holds a NUL character", advice="remove it")
+    return WrapperContext(
+        job_id=record.id,
+        token=token,
+        environment=environment,
+        arguments=request.script_arguments,
+        stdout_parts=confined_parts(request.stdout, record, "--output"),
+        stderr_parts=None if request.stderr is None else confined_parts(request.stderr, record, "--error"),
+        limit_centiseconds=request.wall_time_seconds * 100,
+        grace_centiseconds=queue.kill_grace_seconds * 100,
+    )
+
+
+def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
+    """The variables of a SLURM 22.05 batch job on one node, as far as they are known before it runs.
+
+    A value that nobody gave, such as an account, leaves its variable out.
+    """
+    request = record.request
+    cpus = max(1, int(request.resources.cpus))
+    memory = request.resources.memory_mb
+    variables: dict[str, object] = {
+        "SLURM_CLUSTER_NAME": cluster_name,
+        "SLURM_CPUS_ON_NODE": cpus,
+        "SLURM_CPUS_PER_TASK": request.cpus_per_task,
+        "SLURM_GTIDS": 0,
+        "SLURM_JOBID": record.id,
+        "SLURM_JOB_ACCOUNT": request.account or None,
+        "SLURM_JOB_CPUS_PER_NODE": cpus,
+        "SLURM_JOB_ID": record.id,
+        "SLURM_JOB_NAME": request.name,
+        "SLURM_JOB_NUM_NODES": request.nodes,
+        "SLURM_JOB_PARTITION": request.queue,
+        "SLURM_JOB_QOS": request.qos or None,
+        "SLURM_JOB_RESERVATION": request.reservation or None,
+        "SLURM_JOB_UID": request.uid,
+        "SLURM_JOB_USER": request.user,
+        "SLURM_LOCALID": 0,
+        "SLURM_MEM_PER_CPU": None if request.memory_given else memory // cpus,
+        "SLURM_MEM_PER_NODE": memory if request.memory_given else None,
+        "SLURM_NNODES": request.nodes,
+        "SLURM_NODEID": 0,
+        "SLURM_NPROCS": request.tasks if request.tasks_given else None,
+        "SLURM_NTASKS": request.tasks if request.tasks_given else None,
+        "SLURM_NTASKS_PER_NODE": request.tasks_per_node,
+        "SLURM_PROCID": 0,
+        "SLURM_SUBMIT_HOST": request.submit_host or None,
+        "SLURM_TASKS_PER_NODE": request.tasks,
+    }
+    return {name: str(value) for name, value in variables.items() if value is not None}
+
+
+class TemplateLibrary:
+    """The templates of the package, overridden by name by those of an administrator."""
+
+    def __init__(self, directories: Sequence[Path] = ()) -> None:
+        """``directories`` are searched in their order, before the package. None has to exist."""
+        self._searched = (*directories, data_files.directory("templates"))
+        self._environment = SandboxedEnvironment(
+            loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(path) for path in self._searched]),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._environment.filters["tojson"] = _to_json
+        self._environment.filters["shell_quote"] = _shell_quote
+
+    def render_job(self, kind: str, template: str, context: JobContext) -> dict[str, object]:
+        """The job configuration for a scheduler of ``kind``, from its template of that name.
+
+        Raises ConfigurationError that names template, line and what is wrong. Repeatable.
+        """
+        for part in (kind, template):
+            if not _TEMPLATE_NAME.fullmatch(part):
+                raise ConfigurationError(
+                    f"{part!r} is not the name of a template", advice="use letters, digits, _ and -"
+                )
+        name = f"{kind}/{template}.json.j2"
+        text = self._render(name, _variables(context))
+        try:
+            document = json.loads(text, parse_constant=_no_constant)
+        except ValueError as error:
+            raise _not_json(name, text, error) from error
+        if not isinstance(document, dict):
+            raise ConfigurationError(
+                f"template {name}: the result is a JSON {type(document).__name__}, not an object",
+                advice="the outermost brackets must be { and }",
+            )
+        return document
+
+    def render_wrapper(self, context: WrapperContext) -> str:
+        """The shell script that runs the job's script in its sandbox. Repeatable.
+
+        Names that are not UTF-8 keep their surrogates: encode the text with ``surrogateescape``.
+        Raises ConfigurationError.
+        """
+        for name in context.environment:
+            if not _VARIABLE.fullmatch(name):
+                raise ConfigurationError(f"{name!r} is not the name of an environment variable")
+        return self._render("wrapper/run.sh.j2", _variables(context))
+
+    def _render(self, name: str, variables: Mapping[str, object]) -> str:
+        try:
+            return self._environment.get_template(name).render(variables)
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigurationError(
+                f"template {error.name or name}, line {error.lineno}: {error.message}",
+                advice="correct the template",
+            ) from error
+        except jinja2.TemplateNotFound as error:
+            searched = ", ".join(str(path) for path in self._searched)
+            raise ConfigurationError(
+                f"there is no template {error.name or name} in {searched}",
+                advice="add it, or change the queue's setting template",
+            ) from error
+        # A template is a program of an administrator: whatever it raises is an error of the template.
+        except Exception as error:
+            place = _template_line(error, self._searched)
+            raise ConfigurationError(
+                f"template {place or name}: {error}", advice="correct the template"
+            ) from error
+
+
+def _variables(context: JobContext | WrapperContext) -> dict[str, object]:
+    return {field.name: getattr(context, field.name) for field in fields(context)}
+
+
+def _to_json(value: object) -> str:
+    # Jinja's own filter writes HTML escapes, which are part of the text where no browser undoes them.
+    return json.dumps(value, allow_nan=False)
+
+
+def _shell_quote(value: object) -> str:
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("a value with a NUL character cannot be given to a shell")
+    return shlex.quote(text)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _not_json(name: str, text: str, error: ValueError) -> ConfigurationError:
+    if isinstance(error, json.JSONDecodeError):
+        line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
+        detail = f"line {error.lineno} of the result, {line!r}: {error.msg}"
+    else:
+        detail = str(error)
+    return ConfigurationError(
+        f"template {name}: the result is not JSON: {detail}",
+        advice="look for a missing comma or quote, and write values with the filter tojson",
+    )
+
+
+def _template_line(error: BaseException, directories: Sequence[Path]) -> str:
+    """Place inside the templates where ``error`` arose, innermost; empty if it arose outside."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        for directory in directories:
+            if Path(frame.filename).is_relative_to(directory):
+                return f"{Path(frame.filename).relative_to(directory)}, line {frame.lineno}"
+    return ""
