@@ -1,0 +1,145 @@
+"""Write the command files that Airavata calls: small programs for a plain interpreter."""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from airavata_mesos_plugin.errors import ConfigurationError
+from airavata_mesos_plugin.slurm.session import COMMANDS
+
+_OPTIONS = "-IS"
+_SOCKET_LIMIT = 107
+"""Bytes of a Unix socket's path on Linux, without the final NUL."""
+
+_COMPILE = """
+import _frozen_importlib_external as importlib, _socket, marshal, posix, sys, time
+code = compile(sys.stdin.read(), sys.argv[1], "exec", dont_inherit=True, optimize=2)
+print(repr((importlib.MAGIC_NUMBER, marshal.dumps(code))))
+"""
+
+_BODY = """\
+# {command} for jobs that run on Mesos. Written by airavata-mesos install-commands; do not edit.
+# First the readable program, then the same compiled, so that Python need not do that on every call.
+import _frozen_importlib_external, marshal
+SOURCE = r'''{source}'''
+if _frozen_importlib_external.MAGIC_NUMBER == {magic!r}:
+    exec(marshal.loads({code!r}))
+else:
+    exec(SOURCE)
+"""
+
+
+def install(directory: Path, socket: Path, interpreter: Path | None = None) -> list[Path]:
+    """Write one file for each command into ``directory`` (made if missing); the paths of the files.
+
+    Without ``interpreter`` it is the one below the virtual environment that runs this. Repeatable: each
+    file is replaced in one step, so that a command which starts meanwhile finds the old or the new one.
+    Raises ConfigurationError when the interpreter, the socket's path or the directory cannot be used.
+    """
+    if len(os.fsencode(socket)) > _SOCKET_LIMIT:
+        raise ConfigurationError(
+            f"the path of the command socket is longer than {_SOCKET_LIMIT} bytes: {socket}",
+            advice="choose a shorter AIRAVATA_MESOS_HOME",
+        )
+    if not socket.is_absolute():
+        raise ConfigurationError(f"the path of the command socket is not absolute: {socket}")
+    chosen = _interpreter(interpreter)
+    text = (Path(__file__).parent / "launcher.py").read_text(encoding="ascii")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        programs = {name: _program(name, socket, chosen, text) for name in COMMANDS}
+        return [_replace(directory / name, program) for name, program in programs.items()]
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write the commands into {directory}: {error.strerror}",
+            advice="name a directory that you may write to",
+        ) from error
+
+
+def _interpreter(given: Path | None) -> Path:
+    """The real file of the interpreter, fit to stand in a first line. Raises ConfigurationError."""
+    named = given or Path(getattr(sys, "_base_executable", "") or sys.executable)
+    path = Path(os.path.realpath(named))
+    advice = "name another Python (3.10 or later) with --python"
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot use {named} as interpreter: {error.strerror}", advice=advice
+        ) from error
+    if magic != b"\x7fELF" or not path.stat().st_mode & stat.S_IXUSR:
+        raise ConfigurationError(
+            f"{named} is not a program file but perhaps a version manager's script, which would cost"
+            " time on every call",
+            advice=advice,
+        )
+    line = os.fsencode(_first_line(path))
+    if any(blank in os.fsencode(path) for blank in b" \t\n"):
+        raise ConfigurationError(
+            f"the path of the interpreter has a blank in it, which a first line cannot hold: {path}",
+            advice=advice,
+        )
+    limit = _line_limit(platform.release())
+    if len(line) > limit:
+        raise ConfigurationError(
+            f"the path of the interpreter is too long for a first line of {limit} bytes: {path}",
+            advice=advice,
+        )
+    return path
+
+
+def _first_line(interpreter: Path) -> str:
+    return f"#!{interpreter} {_OPTIONS}"
+
+
+def _line_limit(release: str) -> int:
+    """Bytes of a ``#!`` line that the kernel reads: 127 before Linux 5.1, 255 since."""
+    numbers = release.split(".")[:2]
+    known = [int(text) for text in numbers if text.isdigit()]
+    return 255 if known >= [5, 1] else 127
+
+
+def _program(command: str, socket: Path, interpreter: Path, text: str) -> bytes:
+    source = text.replace('COMMAND = "squeue"', f"COMMAND = {command!r}", 1)
+    source = source.replace('SOCKET = ""', f"SOCKET = {str(socket)!a}", 1)
+    done = subprocess.run(
+        [str(interpreter), _OPTIONS, "-c", _COMPILE, command],
+        input=source,
+        capture_output=True,
+        encoding="ascii",
+        errors="backslashreplace",
+        timeout=60,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ConfigurationError(
+            f"{interpreter} cannot run the commands: {last}", advice="name another Python with --python"
+        )
+    magic, code = ast.literal_eval(done.stdout)
+    body = _BODY.format(command=command, source=source, magic=magic, code=code)
+    return os.fsencode(_first_line(interpreter) + "\n") + body.encode("ascii")
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.chmod(0o755)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return path
