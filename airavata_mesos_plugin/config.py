@@ -173,7 +173,7 @@ def queue_ceiling(queue: QueueSettings) -> Resources:
     )
 
 
-EMBEDDED = {
+_EMBEDDED = {
     "clusters": [
         {
             "name": "embedded",
@@ -187,7 +187,11 @@ EMBEDDED = {
     ],
     "queues": [{"name": "default", "cluster": "embedded", "role": "airavata"}],
 }
-"""Settings without any file: a minicluster on this machine."""
+
+
+def embedded_settings() -> ProviderSettings:
+    """Settings without any file: a minicluster on this machine."""
+    return ProviderSettings.model_validate(_EMBEDDED)
 
 
 def home_directory(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -212,7 +216,7 @@ def load(
     elif system_config.exists():
         path = system_config
     else:
-        return ProviderSettings.model_validate(EMBEDDED), None
+        return embedded_settings(), None
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -30,6 +30,14 @@ class FileChunk:
     over: bool  # the job has ended and the file has been read to its end
 
 
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that came from a job; ``name`` is relative to the working directory."""
+
+    name: str
+    size: int
+
+
 class Provider:
     """One provider over its clusters. Safe to use from several threads.
 
@@ -64,7 +72,13 @@ class Provider:
         if not directory.is_absolute():
             raise InvalidRequest(f"the working directory {directory} is not an absolute path")
         # Airavata pipes sbatch's answer through `tee WORKDIR/<job name>`, while we look at WORKDIR.
-        listing = snapshot.take(directory, now=self._parts.clock.now(), excluded={request.name})
+        try:
+            listing = snapshot.take(directory, self._parts.clock.now(), excluded={request.name})
+        except OSError as error:
+            raise InvalidRequest(
+                f"cannot read the working directory {directory}: {error.strerror}",
+                advice="make it, and let this account read it",
+            ) from error
         record = self._parts.ledger.accept(
             request,
             script,
@@ -131,10 +145,25 @@ class Provider:
             return FileChunk(data, offset + len(data), over=False)
         return FileChunk(b"", offset, over=False)
 
+    def outputs(self, job_id: int) -> list[OutputFile]:
+        """The files of the working directory that were not there, or not like this, at submission.
+
+        Raises NotFound for an unknown job, or when the directory is gone.
+        """
+        record = self.job(job_id)
+        directory = record.request.working_directory
+        before = set(snapshot.Snapshot.from_json(self._parts.ledger.snapshot(job_id)).files)
+        try:
+            now = snapshot.take(directory, self._parts.clock.now(), excluded={record.request.name})
+        except OSError as error:
+            raise NotFound(f"the working directory {directory} of job {job_id} is gone") from error
+        return [OutputFile(file.name, file.size) for file in now.files if file not in before]
+
     def _read_local(self, record: JobRecord, name: str, offset: int) -> FileChunk:
         limit = 1024 * 1024
         try:
-            descriptor = paths.open_file(Path(record.request.working_directory), name)
+            with paths.Root(record.request.working_directory) as root:
+                descriptor = root.open_file(name)
         except FileNotFoundError:
             return FileChunk(b"", offset, over=True)
         try:

@@ -78,7 +78,7 @@ class Monitor:
         if not task.phase.final:
             # Aurora's messages of the way (health checks) are of no use to a gateway user.
             moved = ledger.advance(
-                record.id, task.phase, run=task.run, source=source, reason=_rerun(record, task), **seen
+                record.id, task.phase, run=task.run, source=source, reason=_rerun(record, task), fields=seen
             )
             if moved is None and any(getattr(record, name) != value for name, value in seen.items()):
                 ledger.annotate(record.id, **seen)
@@ -94,9 +94,7 @@ class Monitor:
             run=task.run,
             source=source,
             reason=reason,
-            outcome=outcome,
-            ended_at=task.changed_at,
-            **seen,
+            fields={**seen, "outcome": outcome, "ended_at": task.changed_at},
         )
         if ended is not None:
             self._kills.forget(record.id)
@@ -126,7 +124,7 @@ class Monitor:
                 JobPhase.CANCELLED,
                 source="provider",
                 reason=f"cancelled by {record.cancel_requested_by}",
-                ended_at=asked_at,
+                fields={"ended_at": asked_at},
             )
             self._kills.forget(record.id)
             return
@@ -142,8 +140,7 @@ class Monitor:
             source="provider",
             reason=f"the scheduler of {record.cluster} no longer knows {record.key}: "
             "somebody killed it before it started, or its history was removed",
-            outcome=outcome,
-            ended_at=asked_at,
+            fields={"outcome": outcome, "ended_at": asked_at},
         )
         parts.outputs_due.set()
 

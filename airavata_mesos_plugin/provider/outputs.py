@@ -10,6 +10,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, SandboxGone
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
@@ -17,6 +18,9 @@ from airavata_mesos_plugin.states import settle
 from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)
+
+STAGE_IN = "stage_in"
+"""Name of the Thermos process that brings the inputs, in all job templates."""
 
 
 class OutputCollector:
@@ -77,8 +81,8 @@ class OutputCollector:
                 self.address(record),
                 Path(record.request.working_directory),
                 Snapshot.from_json(self._parts.ledger.snapshot(record.id)),
-                part_suffix=str(record.id),
-                stop=self._stop,
+                job_id=record.id,
+                cancel=self._stop,
             )
         except SandboxGone as error:
             self._end(record, None, str(error))
@@ -115,7 +119,7 @@ class OutputCollector:
         elif phase is JobPhase.FAILED and result is not None:
             reason = f"exit code {result.exit_code}"
         elif phase is JobPhase.FAILED and report is not None:
-            reason = self._why_not_started(record) or reason
+            reason = self._why_not_started(record)
         if trouble:
             reason = f"{reason}; {trouble}" if reason else trouble
         fields: dict[str, object] = {}
@@ -127,10 +131,23 @@ class OutputCollector:
             if report.left_out:
                 reason = f"{reason}; {len(report.left_out)} files left out".removeprefix("; ")
         self._pacing.forget(record.id)
-        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason, **fields)
+        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason, fields=fields)
 
     def _why_not_started(self, record: JobRecord) -> str:
         """The wrapper left no result, so it never ran: what the stage-in said last."""
         events = self._parts.ledger.events(record.id)
         told = [event.reason for event in events if event.source == "staging"]
-        return told[-1] if told else "the job did not start: its inputs could not be brought to the agent"
+        said = told[-1] if told else self._stage_in_stderr(record)
+        return f"the job did not start, its inputs did not reach the agent: {said}".removesuffix(": ")
+
+    def _stage_in_stderr(self, record: JobRecord) -> str:
+        """The last line that the last run of the stage-in process printed; empty when there is none."""
+        logs = f"{layout.THERMOS_LOGS}/{STAGE_IN}"
+        try:
+            address = self.address(record)
+            runs = [e.name for e in self._parts.files.browse(address, logs) if e.name.isdecimal()]
+            last = max(runs, key=int, default="0")
+            text = self._parts.files.read(address, f"{logs}/{last}/stderr", 0).decode(errors="replace")
+        except AiravataMesosError:
+            return ""
+        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

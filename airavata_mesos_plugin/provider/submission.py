@@ -12,7 +12,7 @@ from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.schedulers.base import Submission
 from airavata_mesos_plugin.store import JobSelection
-from airavata_mesos_plugin.templating import job_context
+from airavata_mesos_plugin.templating import job_context, wrapper_context
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,14 @@ class Submitter:
         lifetime = settings.staging.link_lifetime_seconds
         ticket = parts.tickets.issue(record.id, int(record.accepted_at) + lifetime)
         context = job_context(
-            record, queue, settings.cluster(record.cluster), f"{parts.staging_url()}/inputs/{ticket}"
+            record,
+            queue,
+            settings.cluster(record.cluster),
+            f"{parts.staging_url()}/inputs/{ticket}",
+            provider=settings.name,
         )
+        # What the wrapper would refuse is said now, and not when the task runs.
+        wrapper_context(record, queue, settings, "unused-token")
         scheduler = parts.schedulers[record.cluster]
         document = parts.templates.render_job(scheduler.kind, queue.template, context)
         scheduler.validate(document)
@@ -100,18 +106,18 @@ class Submitter:
             parts.ledger.advance(record.id, JobPhase.SUBMITTING, source="provider")
             jobs.append(record)
         for record, result in zip(jobs, scheduler.submit(submissions), strict=True):
-            error = result.error
-            if error is None:
+            refusal = result.error
+            if refusal is None:
                 self._pacing.forget(record.id)
                 parts.answered(cluster)
                 parts.ledger.advance(
-                    record.id, JobPhase.QUEUED, source=scheduler.kind, queued_at=parts.clock.now()
+                    record.id, JobPhase.QUEUED, source=scheduler.kind, fields={"queued_at": parts.clock.now()}
                 )
-            elif isinstance(error, AlreadyExists) or error.transient or error.outcome_unknown:
-                parts.failed(cluster, error)
-                self._postpone([record], error)
+            elif isinstance(refusal, AlreadyExists) or refusal.transient or refusal.outcome_unknown:
+                parts.failed(cluster, refusal)
+                self._postpone([record], refusal)
             else:
-                self._give_up(record, error)
+                self._give_up(record, refusal)
 
     def _drop(self, cluster: str, record: JobRecord) -> None:
         """End a job that was cancelled before the scheduler had it."""
@@ -126,7 +132,7 @@ class Submitter:
             JobPhase.CANCELLED,
             source="provider",
             reason=_cancel_text(record),
-            ended_at=self._parts.clock.now(),
+            fields={"ended_at": self._parts.clock.now()},
         )
 
     def _postpone(self, records: list[JobRecord], error: AiravataMesosError) -> None:
@@ -144,7 +150,7 @@ class Submitter:
             JobPhase.FAILED,
             source="provider",
             reason=f"not submitted: {error}",
-            ended_at=self._parts.clock.now(),
+            fields={"ended_at": self._parts.clock.now()},
         )
 
 

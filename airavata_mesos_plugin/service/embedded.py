@@ -15,7 +15,7 @@ class EmbeddedCluster:
     """A minicluster on loopback. It must be started by a thread that lives as long as it shall live."""
 
     def __init__(self, name: str, work_directory: Path) -> None:
-        self._name = name
+        self.name = name
         self._work_directory = work_directory
         self._process: subprocess.Popen[str] | None = None
 
@@ -30,7 +30,7 @@ class EmbeddedCluster:
                 "--work-dir",
                 str(self._work_directory),
                 "--cluster-name",
-                self._name,
+                self.name,
                 "--exit-with-parent",
             ],
             stdin=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ class EmbeddedCluster:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise ConfigurationError(
-                f"the minicluster {self._name} did not start (exit code {self._process.wait()})",
+                f"the minicluster {self.name} did not start (exit code {self._process.wait()})",
                 advice="its last lines above say why",
             )
         addresses: dict[str, object] = json.loads(line)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from airavata_mesos_plugin.clock import Clock
@@ -61,8 +62,9 @@ class Loops:
         due = self._parts.outputs_due
         while not stop.is_set():
             due.clear()
-            for job_id in guarded(self._provider.collector.take_due, []):
-                self._pool.submit(guarded, lambda job_id=job_id: self._collect(job_id), None)
+            none: list[int] = []
+            for job_id in guarded(self._provider.collector.take_due, none):
+                self._pool.submit(guarded, partial(self._collect, job_id), None)
             self._parts.clock.wait(due, OUTPUTS_SECONDS)
 
     def _collect(self, job_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,13 +125,14 @@ class Ledger:
         source: str,
         reason: str = "",
         run: int | None = None,
-        **fields: object,
+        fields: Mapping[str, object] | None = None,
     ) -> JobRecord | None:
         """Move a job to ``phase`` and set ``fields``, if the order of phases allows it.
 
         Returns the record after the change, or None when the job is at or past that phase already, so
         a repeat is harmless. A later ``run`` forgets what belonged to the earlier one. Raises NotFound.
         """
+        fields = fields or {}
         self._check(fields)
         with self._writing() as cursor:
             before = self._fetch(cursor, job_id)
@@ -261,7 +262,7 @@ class Ledger:
                 cursor.close()
 
     @staticmethod
-    def _check(fields: dict[str, object]) -> None:
+    def _check(fields: Mapping[str, object]) -> None:
         unknown = fields.keys() - _CHANGEABLE
         if unknown:
             raise TypeError(f"not a field of a job that may change: {sorted(unknown)}")

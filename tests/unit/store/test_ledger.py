@@ -77,7 +77,9 @@ def test_every_change_of_phase_is_an_event(ledger: Ledger, clock: ManualClock) -
     clock.advance(1)
     ledger.advance(1, JobPhase.SUBMITTING, source="provider")
     clock.advance(1)
-    ledger.advance(1, JobPhase.QUEUED, source="aurora", native_state="PENDING", queued_at=1002.0)
+    ledger.advance(
+        1, JobPhase.QUEUED, source="aurora", fields={"native_state": "PENDING", "queued_at": 1002.0}
+    )
     ledger.note(1, source="fetch", reason="trying again")
     assert [(e.sequence, e.time, e.phase, e.source, e.reason, e.native_state) for e in ledger.events(1)] == [
         (1, 1000.0, JobPhase.ACCEPTED, "sbatch", "", ""),
@@ -91,18 +93,22 @@ def test_every_change_of_phase_is_an_event(ledger: Ledger, clock: ManualClock) -
 
 def test_a_late_report_changes_nothing(ledger: Ledger) -> None:
     accept(ledger)
-    ledger.advance(1, JobPhase.RUNNING, source="aurora", host="node1")
+    ledger.advance(1, JobPhase.RUNNING, source="aurora", fields={"host": "node1"})
     before = ledger.job(1)
-    assert ledger.advance(1, JobPhase.QUEUED, source="aurora", host="other") is None
-    assert ledger.advance(1, JobPhase.RUNNING, source="aurora", host="other") is None
+    assert ledger.advance(1, JobPhase.QUEUED, source="aurora", fields={"host": "other"}) is None
+    assert ledger.advance(1, JobPhase.RUNNING, source="aurora", fields={"host": "other"}) is None
     assert ledger.job(1) == before
     assert len(ledger.events(1)) == 2
 
 
 def test_a_rerun_forgets_the_run_before(ledger: Ledger) -> None:
     accept(ledger)
-    ledger.advance(1, JobPhase.RUNNING, source="aurora", host="node1", task_id="t1", started_at=5.0)
-    record = ledger.advance(1, JobPhase.QUEUED, source="aurora", run=1, reason="Rescheduled", task_id="t2")
+    ledger.advance(
+        1, JobPhase.RUNNING, source="aurora", fields={"host": "node1", "task_id": "t1", "started_at": 5.0}
+    )
+    record = ledger.advance(
+        1, JobPhase.QUEUED, source="aurora", run=1, reason="Rescheduled", fields={"task_id": "t2"}
+    )
     assert record is not None
     assert (record.run, record.phase, record.host, record.task_id, record.started_at) == (
         1,
@@ -179,7 +185,9 @@ def test_active_jobs_are_found_by_the_index(ledger: Ledger) -> None:
 def test_it_is_all_there_after_a_restart(tmp_path: Path, clock: ManualClock) -> None:
     first = Ledger(tmp_path / "l.db", clock)
     accept(first)
-    first.advance(1, JobPhase.FETCHING, source="aurora", outcome=JobPhase.FAILED, reason="Task failed.")
+    first.advance(
+        1, JobPhase.FETCHING, source="aurora", reason="Task failed.", fields={"outcome": JobPhase.FAILED}
+    )
     record, instance = first.job(1), first.instance
     first.close()
     second = Ledger(tmp_path / "l.db", clock)

@@ -1,0 +1,135 @@
+"""Commands about jobs: submit, jobs, show, cancel, logs, outputs, render."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from airavata_mesos_plugin.cli import view
+from airavata_mesos_plugin.cli.context import Context
+from airavata_mesos_plugin.cli.rendering import rendered
+from airavata_mesos_plugin.errors import NotFound
+
+POLL_SECONDS = 0.5
+"""Between two looks at a file that is followed."""
+
+job_id = click.argument("job_id", metavar="JOB", type=click.IntRange(min=1))
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SBATCH OPTIONS] SCRIPT")
+@click.pass_obj
+def submit(context: Context, arguments: tuple[str, ...]) -> None:
+    """Submit a job script, with the options and answers of sbatch."""
+    answer = context.daemon.call("sbatch", list(arguments))
+    sys.stderr.write(answer.stderr.decode(errors="replace"))
+    click.echo(answer.stdout, nl=False)
+    sys.exit(answer.exit_code)
+
+
+@click.command("jobs")
+@click.option("--all", "everything", is_flag=True, help="Finished jobs too (the newest 1000).")
+@as_json
+@click.pass_obj
+def list_jobs(context: Context, everything: bool, as_json: bool) -> None:
+    """List jobs, newest first."""
+    jobs = context.daemon.ask("jobs", *(["--all"] if everything else []))
+    if as_json:
+        view.print_json(jobs)
+    else:
+        view.print_table(*view.job_table(jobs))
+
+
+@click.command()
+@job_id
+@as_json
+@click.pass_obj
+def show(context: Context, job_id: int, as_json: bool) -> None:
+    """Show all that is known of a job, with its history."""
+    job = context.daemon.ask("show", str(job_id))
+    if as_json:
+        view.print_json(job)
+        return
+    for label, value in (
+        ("Job", job["id"]),
+        ("Name", job["name"]),
+        ("State", f"{job['state']} ({job['phase']}; scheduler: {job['native_state'] or '-'})"),
+        ("Reason", job["reason"] or "-"),
+        ("Exit code", "-" if job["exit_code"] is None else job["exit_code"]),
+        ("Cluster", job["cluster"]),
+        ("Job key", job["job_key"]),
+        ("Task", job["task_id"] or "-"),
+        ("Host", job["host"] or "-"),
+        ("Queue", job["queue"]),
+        ("User", job["user"]),
+        ("Directory", job["working_directory"]),
+        ("Accepted", view.moment(job["accepted_at"])),
+        ("Started", view.moment(job["started_at"])),
+        ("Ended", view.moment(job["ended_at"])),
+    ):
+        click.echo(f"{label + ':':<11}{view.visible(value)}")
+    click.echo()
+    rows = [
+        [view.moment(e["time"]), e["phase"], e["source"], e["native_state"] or "-", view.visible(e["reason"])]
+        for e in job["events"]
+    ]
+    view.print_table(["TIME", "PHASE", "SOURCE", "SCHEDULER", "REASON"], rows)
+
+
+@click.command()
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, type=click.IntRange(min=1))
+@click.pass_obj
+def cancel(context: Context, job_ids: tuple[int, ...]) -> None:
+    """End jobs. Jobs that are over stay as they are."""
+    for job in job_ids:
+        answer = context.daemon.ask("cancel", str(job))
+        click.echo(f"job {job}: {'is being cancelled' if answer['asked'] else 'is over or being cancelled'}")
+
+
+@click.command()
+@job_id
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("--stderr", "errors", is_flag=True, help="The script's stderr instead of its stdout.")
+@click.option("--file", "name", metavar="NAME", help="Any file of the working directory instead.")
+@click.pass_obj
+def logs(context: Context, job_id: int, follow: bool, errors: bool, name: str | None) -> None:
+    """Print what a job writes, from its sandbox while it runs."""
+    job = context.daemon.ask("show", str(job_id))
+    wanted = name or job["stderr_file" if errors else "stdout_file"]
+    offset, over = 0, False
+    while True:
+        data, offset, over = context.daemon.read(job_id, wanted, offset)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        if over or (not data and not follow):
+            break
+        if not data:
+            time.sleep(POLL_SECONDS)
+
+
+@click.command()
+@job_id
+@as_json
+@click.pass_obj
+def outputs(context: Context, job_id: int, as_json: bool) -> None:
+    """List the files of a job's working directory that came from the job."""
+    job = context.daemon.ask("show", str(job_id))
+    if not job["final"]:
+        raise NotFound(f"job {job_id} is {job['phase']}; its outputs come when it is over")
+    files = context.daemon.ask("outputs", str(job_id))
+    if as_json:
+        view.print_json(files)
+    else:
+        view.print_table(["BYTES", "FILE"], [[str(f["bytes"]), view.visible(f["name"])] for f in files])
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SBATCH OPTIONS] SCRIPT")
+@click.pass_obj
+def render(context: Context, arguments: tuple[str, ...]) -> None:
+    """Print the job configuration that a script would become; nothing is submitted."""
+    settings, _ = context.settings()
+    view.print_json(rendered(settings, arguments))

@@ -1,0 +1,88 @@
+"""How jobs look to people: tables where a terminal is there, plain lines otherwise."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+Document = dict[str, Any]
+
+PHASES = ("accepted", "submitting", "queued", "running", "fetching")
+
+STYLES = {
+    "completed": "green",
+    "failed": "red",
+    "timeout": "red",
+    "lost": "red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "fetching": "cyan",
+}
+
+
+def visible(text: object) -> str:
+    """Text with control characters shown as escapes, so that a file name cannot drive the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``5 h 2 min``."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(seconds: float | None) -> str:
+    """A time of day with its date, local."""
+    return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def job_table(jobs: Sequence[Document], *, with_phases: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of jobs."""
+    head = ["ID", "NAME", "CLUSTER", "JOB KEY", "STATE", "EXIT"]
+    head += [phase.upper() for phase in PHASES] if with_phases else ["USER", "ELAPSED", "REASON"]
+    rows = []
+    for job in jobs:
+        row = [job["id"], job["name"], job["cluster"], job["job_key"], job["state"]]
+        row.append("-" if job["exit_code"] is None else job["exit_code"])
+        seconds = job["phase_seconds"]
+        if with_phases:
+            row += [duration(seconds.get(phase)) for phase in PHASES]
+        else:
+            row += [job["user"], duration(sum(seconds.values())), job["reason"]]
+        rows.append([visible(cell) for cell in row])
+    return head, rows
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """A table on stdout: drawn on a terminal, tab-separated lines elsewhere."""
+    if not sys.stdout.isatty():
+        for line in (head, *rows):
+            click.echo("\t".join(line))
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        style = next((STYLES[cell.lower()] for cell in row if cell.lower() in STYLES), None)
+        table.add_row(*(cell.replace("[", r"\[") for cell in row), style=style)
+    Console().print(table)
+
+
+def print_json(document: object) -> None:
+    """A document for programs."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

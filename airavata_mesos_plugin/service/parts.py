@@ -1,0 +1,55 @@
+"""Makes the tools of the life cycle from settings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from airavata_mesos_plugin.airavata.status_lines import silence
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
+from airavata_mesos_plugin.provider import Parts
+from airavata_mesos_plugin.sandbox.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.tickets import Tickets
+from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
+from airavata_mesos_plugin.schedulers.base import Scheduler
+from airavata_mesos_plugin.service.home import Home
+from airavata_mesos_plugin.store import Ledger
+from airavata_mesos_plugin.templating import TemplateLibrary
+
+_KINDS: dict[str, Callable[[ClusterSettings, Clock], Scheduler]] = {"aurora": AuroraScheduler}
+
+
+def make_scheduler(cluster: ClusterSettings, clock: Clock) -> Scheduler:
+    """The adapter for a cluster; nothing is contacted."""
+    return _KINDS[cluster.kind](cluster, clock)
+
+
+def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url: Callable[[], str]) -> Parts:
+    """All tools, with the ledger and the secret of ``home``, which must have been prepared.
+
+    Raises LedgerError or ConfigurationError.
+    """
+    files = FilesClient(settings.fetch)
+    return Parts(
+        settings=settings,
+        ledger=Ledger(home.ledger, clock),
+        schedulers={cluster.name: make_scheduler(cluster, clock) for cluster in settings.clusters},
+        templates=TemplateLibrary(settings.template_directories),
+        tickets=Tickets.open(home.secret),
+        fetcher=Fetcher(settings.fetch, clock, files),
+        files=files,
+        clock=clock,
+        staging_url=staging_url,
+        script_filters=(lambda script: silence(script)[0],),
+        outputs_due=threading.Event(),
+    )
+
+
+def close_parts(parts: Parts) -> None:
+    """Give up connections and close the ledger. Repeatable."""
+    for scheduler in parts.schedulers.values():
+        scheduler.close()
+    parts.files.close()
+    parts.ledger.close()

@@ -1,0 +1,183 @@
+"""What the `airavata-mesos` command asks of the daemon: plain data about jobs and clusters.
+
+Every answer is a JSON document on stdout, apart from ``read``, which gives the bytes of a file there and
+its JSON on stderr. Times are seconds since the epoch, durations are seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from airavata_mesos_plugin import __version__
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, Refused
+from airavata_mesos_plugin.filenames import expand
+from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobRecord
+from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.states import AIRAVATA_STATES, SLURM_STATES
+from airavata_mesos_plugin.store import JobSelection
+
+COMMAND = "airavata-mesos"
+"""Name under which these calls arrive on the command socket."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back over the command socket."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_code: int = 0
+
+
+def describe(record: JobRecord, events: Sequence[JobEvent], now: float) -> dict[str, object]:
+    """One job as a document: all that the ledger knows, and the time spent in each phase."""
+    request = record.request.model_dump(mode="json", exclude_defaults=True)
+    return {
+        "id": record.id,
+        "name": record.request.name,
+        "user": record.request.user,
+        "queue": record.request.queue,
+        "cluster": record.cluster,
+        "job_key": str(record.key),
+        "phase": record.phase.value,
+        "state": SLURM_STATES[record.phase].word,
+        "airavata_state": AIRAVATA_STATES[record.phase],
+        "native_state": record.native_state,
+        "final": record.phase.final,
+        "exit_code": record.exit_code,
+        "signal": record.signal,
+        "reason": record.reason or record.pending_reason,
+        "run": record.run,
+        "task_id": record.task_id,
+        "host": record.host,
+        "working_directory": record.request.working_directory,
+        "stdout_file": expand(record.request.stdout, record, record.host),
+        "stderr_file": expand(record.request.stderr or record.request.stdout, record, record.host),
+        "accepted_at": record.accepted_at,
+        "queued_at": record.queued_at,
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "changed_at": record.changed_at,
+        "phase_seconds": phase_seconds(events, now),
+        "request": request,
+    }
+
+
+def phase_seconds(events: Sequence[JobEvent], now: float) -> dict[str, float]:
+    """How long the job was in each phase that it went through; the present one up to ``now``."""
+    seconds: dict[str, float] = {}
+    steps = [(event.phase, event.time) for event in events]
+    for index, (phase, begin) in enumerate(steps):
+        if phase.final:
+            continue
+        end = steps[index + 1][1] if index + 1 < len(steps) else now
+        seconds[phase.value] = round(seconds.get(phase.value, 0.0) + max(0.0, end - begin), 3)
+    return seconds
+
+
+class PeopleCalls:
+    """Answers the calls of one daemon."""
+
+    def __init__(self, provider: Provider, clock: Clock, facts: Callable[[], dict[str, object]]) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._facts = facts
+        self._calls: dict[str, Callable[[Sequence[str], int, str], Answer]] = {
+            "status": self._status,
+            "jobs": self._jobs,
+            "show": self._show,
+            "cancel": self._cancel,
+            "read": self._read,
+            "outputs": self._outputs,
+            "document": self._document,
+        }
+
+    def run(self, argv: Sequence[str], uid: int, user: str) -> Answer:
+        """Answer one call. Errors of the caller come back as text on stderr and exit code 1."""
+        try:
+            if not argv or argv[0] not in self._calls:
+                raise InvalidRequest(f"the daemon knows no call {argv[0] if argv else ''!r}")
+            return self._calls[argv[0]](argv[1:], uid, user)
+        except AiravataMesosError as error:
+            return Answer(stderr=f"{error}\n".encode(errors="surrogateescape"), exit_code=1)
+
+    def _status(self, _argv: Sequence[str], _uid: int, _user: str) -> Answer:
+        clusters = []
+        for name, view in self._provider.views.items():
+            settings = self._provider.settings.cluster(name)
+            clusters.append(
+                {
+                    "name": name,
+                    "kind": settings.kind,
+                    "schedulers": settings.schedulers,
+                    "mesos_masters": settings.mesos_masters,
+                    "answered_at": view.answered_at,
+                    "trouble": view.trouble,
+                    "nodes": [
+                        {**asdict(node), "total": node.total.model_dump(), "used": node.used.model_dump()}
+                        for node in view.nodes
+                    ],
+                }
+            )
+        active = len(self._provider.jobs(JobSelection(phases=ACTIVE_PHASES)))
+        return _json({"version": __version__, "active_jobs": active, "clusters": clusters, **self._facts()})
+
+    def _jobs(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
+        phases = None if "--all" in argv else ACTIVE_PHASES
+        records = self._provider.jobs(JobSelection(phases=phases, limit=1000))
+        now = self._clock.now()
+        return _json([describe(record, self._provider.events(record.id), now) for record in records])
+
+    def _show(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
+        record = self._provider.job(_job_id(argv))
+        events = self._provider.events(record.id)
+        document = describe(record, events, self._clock.now())
+        document["events"] = [
+            {
+                "time": event.time,
+                "phase": event.phase.value,
+                "source": event.source,
+                "reason": event.reason,
+                "native_state": event.native_state,
+            }
+            for event in events
+        ]
+        return _json(document)
+
+    def _cancel(self, argv: Sequence[str], uid: int, user: str) -> Answer:
+        job_id = _job_id(argv)
+        return _json({"id": job_id, "asked": self._provider.request_cancel(job_id, user, uid)})
+
+    def _read(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        job_id = _job_id(argv)
+        if len(argv) != 3 or not argv[2].isdecimal():
+            raise InvalidRequest("read needs a job id, a file name and an offset in bytes")
+        record = self._provider.job(job_id)
+        if uid not in (0, record.request.uid):
+            raise Refused(f"job {job_id} belongs to {record.request.user}")
+        chunk = self._provider.read_output(job_id, argv[1], int(argv[2]))
+        told = json.dumps({"offset": chunk.offset, "over": chunk.over})
+        return Answer(stdout=chunk.data, stderr=told.encode())
+
+    def _outputs(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
+        files = self._provider.outputs(_job_id(argv))
+        return _json([{"name": file.name, "bytes": file.size} for file in files])
+
+    def _document(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        record = self._provider.job(_job_id(argv))
+        if uid not in (0, record.request.uid):  # it holds the address of the inputs
+            raise Refused(f"job {record.id} belongs to {record.request.user}")
+        return _json(self._provider.document(record.id))
+
+
+def _job_id(argv: Sequence[str]) -> int:
+    if not argv or not argv[0].isdecimal():
+        raise InvalidRequest(f"{argv[0] if argv else ''!r} is not a job id")
+    return int(argv[0])
+
+
+def _json(document: object) -> Answer:
+    return Answer(stdout=json.dumps(document).encode())
