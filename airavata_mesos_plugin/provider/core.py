@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airavata_mesos_plugin.config import ProviderSettings
-from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, SandboxGone
+from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, SandboxGone, StagingError
 from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest
 from airavata_mesos_plugin.provider.inputs import InputSource
 from airavata_mesos_plugin.provider.monitoring import Monitor
@@ -74,11 +74,8 @@ class Provider:
         # Airavata pipes sbatch's answer through `tee WORKDIR/<job name>`, while we look at WORKDIR.
         try:
             listing = snapshot.take(directory, self._parts.clock.now(), excluded={request.name})
-        except OSError as error:
-            raise InvalidRequest(
-                f"cannot read the working directory {directory}: {error.strerror}",
-                advice="make it, and let this account read it",
-            ) from error
+        except StagingError as error:
+            raise InvalidRequest(error.message, advice=error.advice) from error
         record = self._parts.ledger.accept(
             request,
             script,
@@ -155,7 +152,7 @@ class Provider:
         before = set(snapshot.Snapshot.from_json(self._parts.ledger.snapshot(job_id)).files)
         try:
             now = snapshot.take(directory, self._parts.clock.now(), excluded={record.request.name})
-        except OSError as error:
+        except StagingError as error:
             raise NotFound(f"the working directory {directory} of job {job_id} is gone") from error
         return [OutputFile(file.name, file.size) for file in now.files if file not in before]
 

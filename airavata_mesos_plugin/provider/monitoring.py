@@ -116,6 +116,7 @@ class Monitor:
     def _absent(self, record: JobRecord, asked_at: float) -> None:
         """The scheduler was asked and did not name the job. That alone says nothing about its end."""
         parts = self._parts
+        record = parts.ledger.job(record.id)  # it may have been killed since it was read
         killed_before = record.cancel_sent_at is not None and record.cancel_sent_at <= asked_at
         if killed_before and record.phase is JobPhase.QUEUED:
             # Aurora deletes a task that is killed before it has a host; only the ledger knows why.

@@ -147,9 +147,7 @@ class Ledger:
             if new_run > before.run:
                 changes.update(started_at=None, ended_at=None, outcome=None, exit_code=None, signal=None)
                 changes.update(host="", agent_id="", task_id="")
-            if phase is not JobPhase.QUEUED:
-                changes["pending_reason"] = ""
-            changes["reason"] = reason
+            changes.update(reason=reason, pending_reason="")
             changes.update(fields)
             self._update(cursor, job_id, changes)
             native = str(fields.get("native_state", before.native_state))
