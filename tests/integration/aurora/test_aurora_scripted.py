@@ -37,6 +37,7 @@ from airavata_mesos_plugin.gen.aurora import ttypes as t
 from airavata_mesos_plugin.jobs import JobKey
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Submission
+from airavata_mesos_plugin.schedulers.http import build_session
 from airavata_mesos_plugin.schedulers.retry import RetryPolicy
 
 BINARY = "application/vnd.apache.thrift.binary"
@@ -514,6 +515,36 @@ def test_environment_does_not_reach_the_session(
     server.otherwise = reply(OK)
     assert submit(adapters(server.url)) is None
     assert "authorization" not in server.requests[0].headers
+
+
+def test_kill_is_repeated_after_a_lost_answer(server: ScriptedScheduler, adapters: Adapters) -> None:
+    server.script = [drop]
+    server.otherwise = reply(envelope(1, "No tasks to kill."))
+    assert adapters(server.url).cancel([KEY], "why")[0].error is None
+    assert [request.call for request in server.requests] == ["killTasks", "killTasks"]
+
+
+def test_cookies_are_not_kept(server: ScriptedScheduler, adapters: Adapters) -> None:
+    body = message(TBinaryProtocol, "createJob", OK)
+    server.otherwise = http(200, body, "Set-Cookie: rememberMe=x; Path=/")
+    adapter = adapters(server.url)
+    submit(adapter)
+    submit(adapter)
+    assert len(server.requests) == 2
+    assert "cookie" not in server.requests[1].headers
+
+
+def test_credentials_of_the_session_are_sent_to_every_leader(
+    server: ScriptedScheduler, other: ScriptedScheduler
+) -> None:
+    server.otherwise = http(307, b"", f"Location: {other.url}/api")
+    other.otherwise = reply(OK)
+    cluster = ClusterSettings(name="c", schedulers=(server.url,), mesos_masters=(free_url(),))
+    adapter = AuroraScheduler(cluster, SystemClock(), session=build_session(auth=("alice", "secret")))
+    assert submit(adapter) is None
+    adapter.close()
+    for request in (server.requests[0], other.requests[0]):
+        assert request.headers["authorization"] == "Basic YWxpY2U6c2VjcmV0"
 
 
 def test_poll_falls_back_when_a_task_has_no_executor(server: ScriptedScheduler, adapters: Adapters) -> None:
