@@ -29,7 +29,7 @@ from airavata_mesos_plugin.errors import (
 from airavata_mesos_plugin.sandbox import layout, result
 from airavata_mesos_plugin.sandbox.changes import Changes, Wanted
 from airavata_mesos_plugin.sandbox.files_api import Entry, FilesClient
-from airavata_mesos_plugin.sandbox.lines import Abort
+from airavata_mesos_plugin.sandbox.lines import Abort, Line
 from airavata_mesos_plugin.sandbox.listing import Listing, list_tree
 from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_at, rename_at
 from airavata_mesos_plugin.sandbox.result import WrapperResult
@@ -38,6 +38,8 @@ from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.1  # how often the cancel event is looked at and progress is told
+_LARGE_BYTES = 1024 * 1024
+_BATCH = 256  # files until a connection is offered to other fetches from the same agent
 _MOST_ERRORS = 8  # files that fail until the fetch is given up
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -85,10 +87,16 @@ class _Run:
     job_id: int
     abort: Abort
     modes: dict[str, int] = field(default_factory=dict)  # of directories, by name
-    queue: deque[Entry] = field(default_factory=deque)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     errors: list[AiravataMesosError] = field(default_factory=list)
     vanished: bool = False
+
+    def fail(self, error: AiravataMesosError, *, at_once: bool = True) -> None:
+        """Take up an error. Those that come after the end are its consequence and say nothing."""
+        if not self.abort.aborted:
+            self.errors.append(error)
+            if at_once:
+                self.abort.abort()
 
 
 class Fetcher:
@@ -136,8 +144,10 @@ class Fetcher:
             ) from error
         with root:
             run = _Run(self._client, address, root, job_id, Abort())
-            workers = self._settings.connections
-            with ThreadPoolExecutor(workers, thread_name_prefix=f"fetch-{job_id}") as pool:
+            # One more thread than connections: with a single one there may still be large and small files.
+            with ThreadPoolExecutor(
+                self._settings.connections + 1, thread_name_prefix=f"fetch-{job_id}"
+            ) as pool:
                 try:
                     tallies = self._run(run, pool, snapshot, progress, cancel)
                 finally:
@@ -168,10 +178,8 @@ class Fetcher:
         wanted = changes.wanted(listing.files, listing.directories)
         _remove_parts(run.root, run.job_id)
         _make_directories(run, listing, wanted)
-        # Large files first: the end of the fetch is then not one large file on one connection.
-        run.queue.extend(sorted(wanted.files, key=lambda entry: -entry.size))
-
-        tallies = [_Tally() for _ in range(min(self._settings.connections, len(run.queue)))]
+        workers = self._workers(wanted.files)
+        tallies = [tally for _, tally, _ in workers]
         total = sum(entry.size for entry in wanted.files)
 
         def tell() -> None:
@@ -180,7 +188,7 @@ class Fetcher:
                 done = sum(tally.bytes for tally in tallies)
                 progress(Progress(files, len(wanted.files), done, max(total, done)))
 
-        _await([pool.submit(_work, run, tally) for tally in tallies], run.abort, cancel, tell)
+        _await([pool.submit(_work, run, *worker) for worker in workers], run.abort, cancel, tell)
         tell()
         if run.errors:
             raise run.errors[0]
@@ -188,6 +196,23 @@ class Fetcher:
             # One file may vanish; when the whole sandbox did, this raises.
             run.client.browse(run.address, "", run.abort)
         return tallies
+
+    def _workers(self, files: list[Entry]) -> list[tuple[deque[Entry], _Tally, int]]:
+        """The queue, the counts and the number of connections of each worker.
+
+        Large files get a thread each, which copies with little help of the interpreter. All small ones
+        together get one thread with the other connections.
+        """
+        # The largest first: the end of the fetch is then not one large file on one connection.
+        by_size = sorted(files, key=lambda entry: -entry.size)
+        large = deque(entry for entry in by_size if entry.size >= _LARGE_BYTES)
+        small = deque(entry for entry in by_size if entry.size < _LARGE_BYTES)
+        connections = self._settings.connections
+        threads = min(len(large), max(1, connections // 2) if small else connections)
+        workers = [(large, _Tally(), 1) for _ in range(threads)]
+        if small:
+            workers.append((small, _Tally(), max(1, connections - threads)))
+        return workers
 
     def _result(self, address: SandboxAddress) -> WrapperResult | None:
         try:
@@ -219,37 +244,47 @@ def _await(
             tell()
 
 
-def _work(run: _Run, tally: _Tally) -> None:
+def _work(run: _Run, queue: deque[Entry], tally: _Tally, connections: int) -> None:
     """One worker: take files from the queue until it is empty or the fetch is over."""
-    while not run.abort.aborted:
+    while queue and not run.abort.aborted:
         try:
-            entry = run.queue.popleft()
-        except IndexError:
+            with run.client.downloads(run.address, run.abort, connections) as downloads:
+                for entry, body in downloads.each(_batch(run, queue)):
+                    _try(run, entry, body, tally)
+        except AiravataMesosError as error:  # no connection was to be had, or it is all over
+            run.fail(error)
+
+
+def _batch(run: _Run, queue: deque[Entry]) -> Iterator[Entry]:
+    for _ in range(_BATCH):
+        if run.abort.aborted:
             return
         try:
-            _fetch(run, entry, tally)
-        except NotFound:
-            run.vanished = True
-            run.left_out.append((entry.name, "vanished before it was fetched"))
-        except (UnsafePath, AlreadyExists) as error:
-            run.left_out.append((entry.name, error.message))
-        except TransferError as error:
-            # One bad file must not keep the others away; a bad agent or a full disk shows itself soon.
-            if not run.abort.aborted:
-                run.errors.append(error)
-            if len(run.errors) >= _MOST_ERRORS:
-                run.abort.abort()
-        except AiravataMesosError as error:
-            run.errors.append(error)
-            run.abort.abort()
+            yield queue.popleft()
+        except IndexError:
+            return
 
 
-def _fetch(run: _Run, entry: Entry, tally: _Tally) -> None:
+def _try(run: _Run, entry: Entry, body: Line | AiravataMesosError, tally: _Tally) -> None:
     try:
-        with (
-            run.root.parent(entry.name, lambda name: run.modes.get(name, 0o700)) as (fd, base),
-            run.client.download(run.address, entry.name, run.abort) as body,
-        ):
+        if isinstance(body, AiravataMesosError):
+            raise body
+        _store(run, entry, body, tally)
+    except NotFound:
+        run.vanished = True
+        run.left_out.append((entry.name, "vanished before it was fetched"))
+    except (UnsafePath, AlreadyExists) as error:
+        run.left_out.append((entry.name, error.message))
+    except TransferError as error:
+        # One bad file must not keep the others away; a bad agent or a full disk shows itself soon.
+        run.fail(error, at_once=len(run.errors) + 1 >= _MOST_ERRORS)
+    except AiravataMesosError as error:
+        run.fail(error)
+
+
+def _store(run: _Run, entry: Entry, body: Line, tally: _Tally) -> None:
+    try:
+        with run.root.parent(entry.name, lambda name: run.modes.get(name, 0o700)) as (fd, base):
             part = layout.part_name(base, run.job_id)
             opened = create_at(fd, part)
             try:

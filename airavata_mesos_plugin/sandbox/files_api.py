@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -139,15 +140,76 @@ class FilesClient:
             yield line
 
     @contextlib.contextmanager
+    def downloads(
+        self, address: SandboxAddress, abort: Abort | None = None, connections: int = 1
+    ) -> Iterator[Downloads]:
+        """The same for many files, on as many connections as are free now, at least one.
+
+        Others wait for these connections, so give them back from time to time.
+        """
+        with self._lines.borrow(address.agent_url, abort, connections) as lines:
+            yield Downloads(address, lines)
+
+    @contextlib.contextmanager
     def _get(
         self, address: SandboxAddress, call: str, relative: str, query: str, abort: Abort | None
     ) -> Iterator[Line]:
-        path = quote(os.fsencode(_virtual(address, relative)), safe="/")
-        with self._lines.borrow(address.agent_url, abort) as line:
-            status = line.get(f"/files/{call}?path={path}{query}".encode("ascii"))
-            if status != 200:
-                raise _status_error(status, address, relative)
+        with self._lines.borrow(address.agent_url, abort) as (line,):
+            line.send(_target(address, call, relative, query))
+            _receive(line, address, relative)
             yield line
+
+
+class Downloads:
+    """Downloads from one agent by one thread, with a request under way on each connection.
+
+    The agent so works on the next files while the thread writes the last one. Threads would do the same,
+    but for small files they spend more time on handing the interpreter to each other than on the files.
+    """
+
+    def __init__(self, address: SandboxAddress, lines: list[Line]) -> None:
+        self._address = address
+        self._lines = lines
+
+    def each(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Line | AiravataMesosError]]:
+        """Each file in turn, as `FilesClient.download` gives it, or the error that it ended with.
+
+        The content is to be read before the next one is asked for; what is not read is dropped.
+        """
+        source = iter(entries)
+        idle = list(self._lines)
+        under_way: deque[tuple[Entry, Line]] = deque()
+        while True:
+            while idle and (entry := next(source, None)) is not None:
+                line = idle.pop()
+                try:
+                    line.send(_target(self._address, "download", entry.name, ""))
+                except AiravataMesosError as error:
+                    yield entry, error
+                    idle.append(line)
+                else:
+                    under_way.append((entry, line))
+            if not under_way:
+                return
+            entry, line = under_way.popleft()
+            try:
+                _receive(line, self._address, entry.name)
+            except AiravataMesosError as error:
+                yield entry, error
+            else:
+                yield entry, line
+            idle.append(line)
+
+
+def _target(address: SandboxAddress, call: str, relative: str, query: str) -> bytes:
+    path = quote(os.fsencode(_virtual(address, relative)), safe="/")
+    return f"/files/{call}?path={path}{query}".encode("ascii")
+
+
+def _receive(line: Line, address: SandboxAddress, relative: str) -> None:
+    status = line.receive()
+    if status != 200:
+        raise _status_error(status, address, relative)
 
 
 def _virtual(address: SandboxAddress, relative: str) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections import deque
 from collections.abc import Iterator
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -54,32 +53,57 @@ class Line:
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # bytes of the body that came with the head
         self._left = 0  # bytes of the body that have not been handed out
+        self._target = b""
+        self._waiting = False  # a request has been sent and its answer not been read
+        self._reused = False  # the present request is not the first on its connection
         self._keep = False
         self._aborted = False
         self.length = 0  # of the body of the present answer
 
     def get(self, target: bytes) -> int:
-        """Send a GET for ``target`` (path and query, encoded) and read the head; returns the status.
+        """Ask for ``target`` (path and query, encoded) and read the head; returns the status.
 
-        `chunks` then gives the body of ``length`` bytes. A connection that the agent closed while it was
-        idle is replaced once. Raises Unreachable, TransferError, ProtocolError.
+        `chunks` then gives the body of ``length`` bytes. Raises Unreachable, TransferError, ProtocolError.
         """
+        self.send(target)
+        return self.receive()
+
+    def send(self, target: bytes) -> None:
+        """The first half of `get`; several lines can so wait for their answers at the same time."""
         self.finish()
-        fresh = self._socket is None
-        if fresh:
+        self._target = target
+        if self._socket is None:
             self._connect()
+        else:
+            self._reused = True
+        self._waiting = True
         try:
-            return self._exchange(target)
-        except _ClosedEarly as early:
-            self.close()
-            if fresh or self._aborted:
-                raise TransferError(f"the agent at {self.agent_url} closed the connection") from early
+            self._request()
+        except _ClosedEarly:
+            self._repeat()
+
+    def receive(self) -> int:
+        """The second half of `get`. A connection that the agent closed while it was idle is replaced."""
+        try:
+            return self._receive()
+        except _ClosedEarly:
+            self._repeat()
+        try:
+            return self._receive()
+        except _ClosedEarly:
+            raise self._closed_early() from None
+
+    def _repeat(self) -> None:
+        """Send the request again, on a new connection; only where an old one may have been stale."""
+        if not self._reused:
+            raise self._closed_early()
+        self.close()
         self._connect()
+        self._waiting = True
         try:
-            return self._exchange(target)
-        except _ClosedEarly as early:
-            self.close()
-            raise TransferError(f"the agent at {self.agent_url} closed the connection") from early
+            self._request()
+        except _ClosedEarly:
+            raise self._closed_early() from None
 
     def chunks(self) -> Iterator[memoryview]:
         """The body in pieces; each is valid until the next is asked for.
@@ -116,8 +140,10 @@ class Line:
         return b"".join([bytes(chunk) for chunk in self.chunks()])
 
     def finish(self) -> None:
-        """Make ready for the next request: a connection with a rest of a body is closed. Repeatable."""
-        if self._left or not self._keep:
+        """Make ready for the next request; a connection on which more would come is closed. Repeatable."""
+        if self._left <= self._end - self._start:
+            self._left = 0  # a short body that nobody wanted, and it is here
+        if self._left or self._waiting or not self._keep:
             self.close()
 
     def abort(self) -> None:
@@ -133,7 +159,7 @@ class Line:
         """Close the connection; the next request opens another. Repeatable."""
         connection, self._connection, self._socket = self._connection, None, None
         self._left = 0
-        self._keep = False
+        self._keep = self._waiting = self._reused = False
         if connection is not None:
             connection.close()
 
@@ -155,10 +181,18 @@ class Line:
             self.close()
             raise TransferError("the transfer was stopped")
 
-    def _exchange(self, target: bytes) -> int:
+    def _request(self) -> None:
         assert self._socket is not None
         try:
-            self._socket.sendall(self._prefix + target + self._suffix)
+            self._socket.sendall(self._prefix + self._target + self._suffix)
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise _ClosedEarly from error
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _receive(self) -> int:
+        assert self._socket is not None
+        try:
             filled = self._socket.recv_into(self._view)
         except (ConnectionResetError, BrokenPipeError) as error:
             raise _ClosedEarly from error
@@ -177,6 +211,7 @@ class Line:
                 raise self._nonsense("half a head")
             filled += count
         status = self._read_head(bytes(self._view[:end]))
+        self._waiting = False
         self._start, self._end = end + 4, filled
         if filled - self._start > self.length:
             raise self._nonsense("more bytes than it announced")
@@ -209,6 +244,12 @@ class Line:
         self.length = self._left = int(text)
         self._keep = keep
         return status
+
+    def _closed_early(self) -> TransferError:
+        self.close()
+        if self._aborted:
+            return TransferError("the transfer was stopped")
+        return TransferError(f"the agent at {self.agent_url} closed the connection")
 
     def _nonsense(self, what: str) -> ProtocolError:
         self.close()
@@ -271,45 +312,55 @@ class Lines:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
-        self._idle: dict[str, deque[Line]] = {}
+        self._idle: dict[str, list[Line]] = {}
         self._room: dict[str, threading.Semaphore] = {}
         self._closed = False
 
     @contextlib.contextmanager
-    def borrow(self, agent_url: str, abort: Abort | None = None) -> Iterator[Line]:
-        """A line to the agent for one request; waits while all of them are in use."""
+    def borrow(self, agent_url: str, abort: Abort | None = None, most: int = 1) -> Iterator[list[Line]]:
+        """Lines to the agent: one, for which this waits while all are in use, and more if they are idle."""
         with self._lock:
             room = self._room.setdefault(agent_url, threading.Semaphore(self._per_agent))
-            idle = self._idle.setdefault(agent_url, deque())
         while not room.acquire(timeout=0.1):
             if abort is not None and abort.aborted:
                 raise TransferError("the transfer was stopped")
+        # Only the first is waited for: two callers that wait while they hold some would wait for ever.
+        held = 1
+        while held < most and room.acquire(blocking=False):
+            held += 1
+        lines = [self._take(agent_url) for _ in range(held)]
         try:
-            line = self._take(idle, agent_url)
-            try:
-                if abort is None:
-                    yield line
-                else:
-                    with abort.watch(line):
-                        yield line
-            except BaseException:
+            with contextlib.ExitStack() as watched:
+                if abort is not None:
+                    for line in lines:
+                        watched.enter_context(abort.watch(line))
+                yield lines
+        except BaseException:
+            for line in lines:
                 line.close()
-                raise
-            line.finish()
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    idle.append(line)
-            if not keep:
-                line.close()
+            raise
+        else:
+            self._give_back(agent_url, lines)
         finally:
-            room.release()
+            room.release(held)
 
-    def _take(self, idle: deque[Line], agent_url: str) -> Line:
-        try:
-            return idle.pop()  # the one used last is the least likely to have been closed
-        except IndexError:
-            return Line(agent_url, connect_timeout=self._connect_timeout, read_timeout=self._read_timeout)
+    def _take(self, agent_url: str) -> Line:
+        with self._lock:
+            idle = self._idle.get(agent_url)
+            if idle:
+                return idle.pop()  # the one used last is the least likely to have been closed
+        return Line(agent_url, connect_timeout=self._connect_timeout, read_timeout=self._read_timeout)
+
+    def _give_back(self, agent_url: str, lines: list[Line]) -> None:
+        for line in lines:
+            line.finish()
+        with self._lock:
+            keep = not self._closed
+            if keep:
+                self._idle.setdefault(agent_url, []).extend(lines)
+        if not keep:
+            for line in lines:
+                line.close()
 
     def close(self) -> None:
         """Close the idle connections; those in use close when they come back. Repeatable."""
