@@ -114,8 +114,9 @@ def wrapper_context(
 ) -> WrapperContext:
     """What the wrapper template needs; ``token`` stands in the script for the sandbox directory.
 
-    Raises ValueError for a token that is not made of letters, digits, ``@``, ``_`` and ``-``. Raises InvalidRequest if an output file would lie outside of the working directory, if a value cannot
-    be handed to a process, or if more than one node was asked for.
+    Raises ValueError for a token that is not made of letters, digits, ``@``, ``_`` and ``-``, and
+    InvalidRequest if an output file would lie outside of the working directory, if a value cannot be
+    handed to a process, or if more than one node was asked for.
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"not a token: {token!r}")
