@@ -62,8 +62,8 @@ def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
     if not text or text.endswith("/"):
         raise PathRefused("is not the name of a file")
     relative = _relative(text, physical, tuple(aliases))
-    clean = os.path.normpath(relative)
-    if clean in (".", ""):
+    clean = os.path.relpath(os.path.normpath(os.path.join(physical, relative)), physical)  # noqa: PTH118
+    if clean == ".":
         raise PathRefused("is the working directory itself; name a file in it")
     if clean == ".." or clean.startswith("../"):
         raise PathRefused(f"leads out of the working directory {physical}; name a file inside it")

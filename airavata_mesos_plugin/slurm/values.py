@@ -18,6 +18,7 @@ _COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
 _MEMORY = re.compile(r"([0-9]{1,18})(?:([KMGT])B?)?", re.IGNORECASE | re.ASCII)
 _NODES = re.compile(r"([0-9]{1,18})(k|m)?(?:-([0-9]{1,18})(k|m)?)?", re.IGNORECASE | re.ASCII)
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})", re.ASCII | re.DOTALL)
 _MEBIBYTES = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 MAIL_TYPES = (
@@ -143,21 +144,22 @@ def memory(megabytes: int) -> str:
 
 
 def hostlist(names: list[str]) -> str:
-    """Node names in SLURM's short form: ``node[1-2,5],other``."""
+    """Node names in SLURM's short form: ``node[1-2,5],other``. Numbers with leading zeros keep them."""
+    split = [(name, _NUMBERED.fullmatch(name)) for name in sorted(set(names))]
+    padded = {(match[1], len(match[2])) for _, match in split if match and match[2].startswith("0")}
     groups: dict[tuple[str, int], list[int]] = {}
-    order: list[tuple[str, int] | str] = []
-    for name in sorted(set(names)):
-        match = re.fullmatch(r"(.*?)([0-9]{1,9})", name, re.ASCII | re.DOTALL)
+    parts: list[tuple[str, int] | str] = []
+    for name, match in split:
         if match is None:
-            order.append(name)
+            parts.append(name)
             continue
-        digits = match[2]
-        key = (match[1], len(digits) if digits.startswith("0") else 0)
+        width = len(match[2])
+        key = (match[1], width if (match[1], width) in padded else 0)
         if key not in groups:
             groups[key] = []
-            order.append(key)
-        groups[key].append(int(digits))
-    return ",".join(entry if isinstance(entry, str) else _ranges(entry, groups[entry]) for entry in order)
+            parts.append(key)
+        groups[key].append(int(match[2]))
+    return ",".join(part if isinstance(part, str) else _ranges(part, groups[part]) for part in parts)
 
 
 def _ranges(key: tuple[str, int], numbers: list[int]) -> str:
