@@ -22,7 +22,13 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 from urllib3.util import Timeout
 
 from airavata_mesos_plugin.errors import AiravataMesosError, ConfigurationError, OutcomeUnknown, Unreachable
@@ -212,7 +218,9 @@ def redirect_target(answer: Answer) -> str | None:
 
 
 def _classified(error: Exception, url: str, total_seconds: float) -> AiravataMesosError:
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
+    if isinstance(
+        error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, LocationValueError)
+    ):
         return ConfigurationError(f"{url} is not an address that can be called: {error}")
     if _before_sending(error):
         return Unreachable(

@@ -61,7 +61,7 @@ class Diagnosis:
             result = unwrap(response, method, "the cluster")
         except AiravataMesosError as error:
             return Check(subject, False, str(error)), False
-        tiers = ", ".join(sorted(tier.name for tier in result.tiers or ()))
+        tiers = ", ".join(sorted(str(tier.name) for tier in result.tiers or ()))
         protocol = spoken(answer.body)
         spoke = f"{protocol.name if protocol else 'unknown'} protocol"
         cluster = response.serverInfo.clusterName if response.serverInfo else None

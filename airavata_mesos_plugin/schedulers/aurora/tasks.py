@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from airavata_mesos_plugin.errors import ProtocolError
 from airavata_mesos_plugin.gen.aurora.constants import ACTIVE_STATES
 from airavata_mesos_plugin.gen.aurora.ttypes import ScheduledTask, ScheduleStatus
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
@@ -37,11 +38,15 @@ def phase_of(status: int | None) -> JobPhase:
 def observe(tasks: Iterable[ScheduledTask], now: float) -> dict[JobKey, TaskObservation]:
     """One observation for each job that has a task among ``tasks``.
 
-    ``now``, in seconds since the epoch, stands in where a task has no events.
+    ``now``, in seconds since the epoch, stands in where a task has no events. Raises ProtocolError for a
+    task that does not say whose it is.
     """
     by_job: dict[JobKey, list[ScheduledTask]] = defaultdict(list)
     for task in tasks:
-        wire = task.assignedTask.task.job
+        assigned = task.assignedTask
+        wire = assigned.task.job if assigned is not None and assigned.task is not None else None
+        if wire is None or not assigned.taskId:
+            raise ProtocolError("the scheduler's answer holds a task without job key or task id")
         by_job[JobKey(wire.role, wire.environment, wire.name)].append(task)
     return {key: _fold(key, found, now) for key, found in by_job.items()}
 

@@ -140,7 +140,7 @@ class MesosMaster:
         for member in ("recovered_slaves", "slaves"):
             for agent in _objects(document, member):
                 address = _agent_address(agent)
-                if address is not None:
+                if address is not None and agent.get("id"):
                     urls[str(agent["id"])] = f"{scheme}://{address}"
         agents = _Agents(self._clock.monotonic(), urls)
         with self._lock:
@@ -234,11 +234,18 @@ def _objects(document: Mapping[str, Any], member: str) -> list[Mapping[str, Any]
 def _agent_address(agent: Mapping[str, Any]) -> str | None:
     """``host:port`` of an agent, by name, or as its process id has it: ``slave(1)@10.0.0.5:5051``."""
     host, port = agent.get("hostname"), agent.get("port")
-    if host and port:
+    if host and isinstance(port, (int, float)):
         host = f"[{host}]" if ":" in str(host) else host
         return f"{host}:{int(port)}"
     _, _, address = str(agent.get("pid", "")).partition("@")
     return address or None
+
+
+def _mapping(document: Mapping[str, Any], member: str) -> Mapping[str, Any]:
+    found = document.get(member) or {}
+    if not isinstance(found, dict):
+        raise ProtocolError(f"the Mesos master's {member} of an agent is not an object")
+    return found
 
 
 def _number(document: Mapping[str, Any], member: str) -> float:
@@ -247,11 +254,11 @@ def _number(document: Mapping[str, Any], member: str) -> float:
 
 
 def _node(agent: Mapping[str, Any]) -> Node:
-    attributes = agent.get("attributes") or {}
+    attributes = _mapping(agent, "attributes")
     return Node(
         name=str(agent.get("hostname", "")),
-        total=_resources(agent.get("resources") or {}),
-        used=_resources(agent.get("used_resources") or {}),
+        total=_resources(_mapping(agent, "resources")),
+        used=_resources(_mapping(agent, "used_resources")),
         attributes={
             str(name): f"{value:g}" if isinstance(value, (int, float)) else str(value)
             for name, value in attributes.items()

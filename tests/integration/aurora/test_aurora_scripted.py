@@ -161,6 +161,7 @@ class ScriptedScheduler:
         self.requests: list[Request] = []
         self.connections = 0
         self.stopping = threading.Event()
+        self.hung_up = threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -206,6 +207,9 @@ class ScriptedScheduler:
                         return
             except OSError:
                 return
+            finally:
+                connection.close()
+                self.hung_up.set()
 
     @staticmethod
     def _read(connection: socket.socket) -> Request | None:
@@ -383,6 +387,27 @@ def test_connection_is_usable_at_full_timeout_after_a_slow_call(
     for _ in range(5):
         assert submit(adapter) is None
     assert server.connections == 1
+
+
+def test_connection_that_the_server_closed_meanwhile_is_not_used(
+    server: ScriptedScheduler, adapters: Adapters
+) -> None:
+    def last_words(connection: socket.socket, request: Request) -> bool:
+        reply(OK)(connection, request)
+        return False
+
+    server.script = [last_words]
+    server.otherwise = reply(OK)
+    adapter = adapters(server.url)
+    assert submit(adapter) is None
+    assert server.hung_up.wait(10)
+    assert submit(adapter) is None
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("address", ["http://h:99999", "http://[::1", "http://a b", f"http://{'a' * 70}.x"])
+def test_address_that_is_none_is_a_matter_of_configuration(adapters: Adapters, address: str) -> None:
+    assert type(submit(adapters(address))) is ConfigurationError
 
 
 def test_repeatable_call_survives_a_blip(server: ScriptedScheduler, adapters: Adapters) -> None:

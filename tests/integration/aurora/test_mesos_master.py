@@ -169,6 +169,7 @@ def test_next_master_is_tried(fake: FakeMaster, other: FakeMaster, masters: Mast
         (b"[" * 100_000, ProtocolError),
         ([1], ProtocolError),
         ({"slaves": [1]}, ProtocolError),
+        ({"slaves": [{"id": "a", "resources": 5}]}, ProtocolError),
     ],
 )
 def test_each_bad_answer_has_its_class(

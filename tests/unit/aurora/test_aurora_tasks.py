@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airavata_mesos_plugin.errors import ProtocolError
 from airavata_mesos_plugin.gen.aurora import ttypes as t
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.schedulers.aurora.tasks import native_name, newest, observe, phase_of
@@ -177,3 +178,17 @@ def test_end_of_a_chain_is_found_in_any_order(length: int, order: Any, pruned: i
     assert observation.task_id == f"t{length - 1}"
     assert observation.phase is JobPhase.COMPLETED
     assert min(len(kept) - 1, length - 1) <= observation.run <= length - 1
+
+
+@pytest.mark.parametrize(
+    "assigned",
+    [
+        None,
+        t.AssignedTask(taskId="a"),
+        t.AssignedTask(taskId="a", task=t.TaskConfig()),
+        t.AssignedTask(task=t.TaskConfig(job=t.JobKey(role="a", environment="b", name="c"))),
+    ],
+)
+def test_task_of_nobody_is_refused(assigned: Any) -> None:
+    with pytest.raises(ProtocolError, match="without job key or task id"):
+        observe([t.ScheduledTask(assignedTask=assigned, status=S.RUNNING)], now=0)
