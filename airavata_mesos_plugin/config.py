@@ -30,6 +30,9 @@ QUEUE_NAME = r"^[A-Za-z0-9_]+$"
 def _base_url(text: str) -> str:
     if not text.startswith(("http://", "https://")) or len(text.split("://", 1)[1]) == 0:
         raise ValueError(f"{text!r} is not an http:// or https:// address")
+    if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+        # An address appears in errors and logs; credentials must not.
+        raise ValueError("an address must not hold a user name or password")
     return text.rstrip("/")
 
 

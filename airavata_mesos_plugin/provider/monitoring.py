@@ -73,12 +73,13 @@ class Monitor:
             "agent_id": task.agent_id,
             "started_at": task.started_at,
         }
-        if record.queued_at is None and task.queued_at is not None:
+        if task.task_id != record.task_id and task.queued_at is not None:
             seen["queued_at"] = task.queued_at
+        run = run_of(record, task)
         if not task.phase.final:
             # Aurora's messages of the way (health checks) are of no use to a gateway user.
             moved = ledger.advance(
-                record.id, task.phase, run=task.run, source=source, reason=_rerun(record, task), fields=seen
+                record.id, task.phase, run=run, source=source, reason=_rerun(record, task), fields=seen
             )
             if moved is None and any(getattr(record, name) != value for name, value in seen.items()):
                 ledger.annotate(record.id, **seen)
@@ -91,7 +92,7 @@ class Monitor:
         ended = ledger.advance(
             record.id,
             JobPhase.FETCHING,
-            run=task.run,
+            run=run,
             source=source,
             reason=reason,
             fields={**seen, "outcome": outcome, "ended_at": task.changed_at},
@@ -102,16 +103,19 @@ class Monitor:
 
     def _send_cancels(self, cluster: str, records: list[JobRecord]) -> None:
         parts = self._parts
+        due: dict[str, list[JobRecord]] = {}
         for record in records:
-            if record.cancel_requested_at is None or not self._kills.due(record.id):
-                continue
-            text = f"cancelled by {record.cancel_requested_by}"
-            (result,) = parts.schedulers[cluster].cancel([record.key], text)
-            if result.error is not None:
-                raise result.error
-            self._kills.postpone(record.id)
-            if record.cancel_sent_at is None:
-                parts.ledger.annotate(record.id, cancel_sent_at=parts.clock.now())
+            if record.cancel_requested_at is not None and self._kills.due(record.id):
+                due.setdefault(f"cancelled by {record.cancel_requested_by}", []).append(record)
+        for text, doomed in due.items():
+            results = parts.schedulers[cluster].cancel([record.key for record in doomed], text)
+            for record, result in zip(doomed, results, strict=True):
+                if result.error is not None:
+                    log.warning("job %d is not killed yet: %s", record.id, result.error)
+                    continue
+                self._kills.postpone(record.id)
+                if record.cancel_sent_at is None:
+                    parts.ledger.annotate(record.id, cancel_sent_at=parts.clock.now())
 
     def _absent(self, record: JobRecord, asked_at: float) -> None:
         """The scheduler was asked and did not name the job. That alone says nothing about its end."""
@@ -151,6 +155,20 @@ class Monitor:
             reason = reasons.get(record.key, "")
             if reason != record.pending_reason:
                 self._parts.ledger.annotate(record.id, pending_reason=reason)
+
+
+def run_of(record: JobRecord, task: TaskObservation) -> int:
+    """Which run of the job a task is.
+
+    The scheduler's own count falls when it prunes the history of earlier runs; the ledger's must not.
+    """
+    if task.task_id == record.task_id:
+        return record.run
+    if not record.task_id or task.queued_at is None or record.queued_at is None:
+        return task.run
+    if task.queued_at > record.queued_at:
+        return max(record.run + 1, task.run)
+    return record.run - 1  # an earlier task, which has no say any more
 
 
 def _rerun(record: JobRecord, task: TaskObservation) -> str:

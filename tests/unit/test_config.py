@@ -71,6 +71,7 @@ def test_home_directory(tmp_path: Path) -> None:
         (("default_queue: long", "default_queue: x"), "default_queue 'x' is not a queue"),
         (("[http://master:5050]", "[]"), r"clusters\.0\.mesos_masters"),
         (("http://master:5050", "master:5050"), "is not an http:// or https:// address"),
+        (("http://master:5050", "http://me:secret@master:5050"), "must not hold a user name or password"),
         (("default_queue: long", "colour: red"), "colour: Extra inputs are not permitted"),
         (("max_wall_time_minutes: 20000", "max_wall_time_minutes: 5"), "above max_wall_time_minutes"),
     ],

@@ -16,6 +16,7 @@ from airavata_mesos_plugin.errors import (
     AlreadyExists,
     InvalidRequest,
     NotFound,
+    NotReady,
     OutcomeUnknown,
     Refused,
     SandboxGone,
@@ -138,9 +139,9 @@ class Stage:
         """From now on the scheduler says this about a job."""
         key = self.provider.job(job_id).key
         known: dict[str, object] = {"run": 0, "changed_at": self.clock.now(), "host": "agent1", **more}
+        known.setdefault("task_id", f"task-{known['run']}")
         self.tasks[key] = TaskObservation(
             key=key,
-            task_id=f"task-{known['run']}",
             native_state=state,
             phase=phase,
             **known,  # type: ignore[arg-type]
@@ -389,6 +390,47 @@ def test_a_rerun_by_the_scheduler_is_followed(stage: Stage) -> None:
     stage.see(job_id, "RUNNING", JobPhase.RUNNING, run=0)  # a report of the first run, late
     stage.round()
     assert stage.phase(job_id) is JobPhase.QUEUED
+
+
+def test_the_end_of_a_rerun_counts_although_its_ancestors_are_forgotten(stage: Stage) -> None:
+    job_id = stage.submitted()
+    for run, queued_at in enumerate((1000.0, 1010.0)):
+        stage.see(job_id, "RUNNING", JobPhase.RUNNING, run=run, queued_at=queued_at)
+        stage.round()
+    assert stage.provider.job(job_id).run == 1
+    stage.see(job_id, "RUNNING", JobPhase.RUNNING, run=0, task_id="task-2", queued_at=1020.0)
+    stage.round()
+    assert (stage.provider.job(job_id).run, stage.provider.job(job_id).task_id) == (2, "task-2")
+    stage.see(job_id, "FINISHED", JobPhase.COMPLETED, run=0, task_id="task-2", queued_at=1020.0)
+    stage.round()
+    assert stage.phase(job_id) is JobPhase.FETCHING
+
+
+def test_an_earlier_task_has_no_say(stage: Stage) -> None:
+    job_id = stage.submitted()
+    for run, queued_at in enumerate((1000.0, 1010.0)):
+        stage.see(job_id, "RUNNING", JobPhase.RUNNING, run=run, queued_at=queued_at)
+        stage.round()
+    stage.see(job_id, "LOST", JobPhase.LOST, run=1, task_id="task-0", queued_at=1000.0)
+    stage.round()
+    assert stage.phase(job_id) is JobPhase.RUNNING
+
+
+def test_one_kill_that_is_refused_does_not_hold_up_the_others(stage: Stage) -> None:
+    first, second = stage.submit("A1"), stage.submit("A2")
+    stage.step()
+    for job_id in (first, second):
+        stage.see(job_id, "RUNNING", JobPhase.RUNNING)
+        stage.provider.request_cancel(job_id, "alice", 5001)
+    stage.scheduler.cancel.side_effect = lambda keys, _: [
+        CallResult(key, NotReady("Job is currently updating") if n == 0 else None)
+        for n, key in enumerate(keys)
+    ]
+    stage.round()
+    assert len(stage.scheduler.cancel.call_args_list) == 1, "one call for both"
+    sent = [stage.provider.job(job_id).cancel_sent_at is not None for job_id in (first, second)]
+    assert sorted(sent) == [False, True]
+    assert stage.phase(first) is JobPhase.RUNNING
 
 
 def test_cancel_before_anything_was_sent(stage: Stage) -> None:
