@@ -19,7 +19,7 @@ from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 VIRTUAL = "/frameworks/F-1/executors/thermos-a (1)/runs/latest/sandbox"
-Fault = Callable[["_Handler"], bool]
+Fault = Callable[["Handler"], bool]
 
 
 class Agent:
@@ -35,7 +35,7 @@ class Agent:
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.release = threading.Event()  # ends what hangs on purpose
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.agent = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.address = SandboxAddress(self.url, VIRTUAL)
@@ -58,7 +58,7 @@ class _Server(ThreadingHTTPServer):
         """Clients that go away in the middle are part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = 65536
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         agent = self.server.agent
         agent.headers.append(dict(self.headers.items()))
         call, _, query = self.path.partition("?")
@@ -127,9 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length))
         self.end_headers()
 
-    def answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+    def answer(self, status: int, body: bytes, kind: str = "text/plain") -> bool:
         self.head(status, len(body), kind)
         self.wfile.write(body)
+        return True
 
     def raw(self, data: bytes, *, close: bool = True) -> bool:
         """Send these bytes as they are; a fault of the agent."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from airavata_mesos_plugin.errors import (
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
 
+if TYPE_CHECKING:
+    from tests.integration.sandbox.conftest import Agent, Handler
+
 EMPTY = Snapshot(taken_at=1.7e9)
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -37,7 +41,9 @@ def everything(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
-def test_names_that_climb_out_are_left_out_and_named(agent, fetcher, sandbox, working, entry) -> None:
+def test_names_that_climb_out_are_left_out_and_named(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, entry: Callable[..., bytes]
+) -> None:
     (sandbox / "good").write_bytes(b"good")
     virtual = agent.address.path
     names = ["../x", "a/../../b", "..", ".", "a//b", "", "sub/good", "nul\0byte"]
@@ -47,7 +53,7 @@ def test_names_that_climb_out_are_left_out_and_named(agent, fetcher, sandbox, wo
         entry(f"{virtual}-other/x"),
         entry(f"{virtual}/good", (sandbox / "good").stat()),
     ]
-    agent.faults["browse", ""] = lambda handler: handler.answer(200, b"[" + b",".join(lines) + b"]") or True
+    agent.faults["browse", ""] = lambda handler: handler.answer(200, b"[" + b",".join(lines) + b"]")
     before = everything(working.parent)
     report = fetcher.fetch(agent.address, working, EMPTY, job_id=1)
     assert everything(working.parent) - before == {"working/good"}
@@ -59,7 +65,9 @@ def test_names_that_climb_out_are_left_out_and_named(agent, fetcher, sandbox, wo
     assert {name for call, name in agent.calls if call == "download"} == {"good"}
 
 
-def test_a_link_on_the_way_is_not_followed(agent, fetcher, sandbox, working, tmp_path) -> None:
+def test_a_link_on_the_way_is_not_followed(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (sandbox / "sub" / "deep").mkdir(parents=True)
@@ -73,7 +81,7 @@ def test_a_link_on_the_way_is_not_followed(agent, fetcher, sandbox, working, tmp
 
 
 def test_a_link_in_the_place_of_a_file_is_replaced_not_written_through(
-    agent, fetcher, sandbox, working, tmp_path
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
@@ -87,7 +95,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_written_through(
 
 
 def test_a_link_in_the_place_of_the_part_file_is_not_written_through(
-    agent, fetcher, sandbox, working, tmp_path
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
@@ -98,7 +106,9 @@ def test_a_link_in_the_place_of_the_part_file_is_not_written_through(
     assert (working / "out").read_bytes() == b"output"
 
 
-def test_a_directory_swapped_for_a_link_during_the_fetch(agent, fetcher, sandbox, working, tmp_path) -> None:
+def test_a_directory_swapped_for_a_link_during_the_fetch(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (sandbox / "sub").mkdir()
@@ -106,21 +116,18 @@ def test_a_directory_swapped_for_a_link_during_the_fetch(agent, fetcher, sandbox
     (sandbox / "first").write_bytes(b"larger, so it comes first")
     (working / "sub").mkdir()
 
-    def swap(handler) -> bool:
+    def swap(_handler: Handler) -> bool:
         (working / "sub").rmdir()
         (working / "sub").symlink_to(outside)
         return False
 
     agent.faults["download", "first"] = swap
-    agent.faults["download", "sub/file"] = lambda handler: (
-        handler.hang() if (working / "sub").is_dir() and not (working / "sub").is_symlink() else False
-    )
     report = fetcher.fetch(agent.address, working, EMPTY, job_id=1)
     assert list(outside.iterdir()) == []
     assert report.left_out == (("sub/file", "the symbolic link sub is in the way"),)
 
 
-def test_a_directory_or_file_in_the_way(agent, fetcher, sandbox, working) -> None:
+def test_a_directory_or_file_in_the_way(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path) -> None:
     (sandbox / "out").write_bytes(b"x")
     (working / "out").mkdir()
     (sandbox / "sub").mkdir()
@@ -134,13 +141,13 @@ def test_a_directory_or_file_in_the_way(agent, fetcher, sandbox, working) -> Non
 
 
 def test_a_file_replaced_by_a_link_out_between_listing_and_download(
-    agent, fetcher, sandbox, working, tmp_path
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     (sandbox / "out").write_bytes(b"x")
 
-    def replace(handler) -> bool:
+    def replace(_handler: Handler) -> bool:
         (sandbox / "out").unlink()
         (sandbox / "out").symlink_to(secret)
         return False
@@ -154,11 +161,13 @@ def test_a_file_replaced_by_a_link_out_between_listing_and_download(
     assert str(secret) not in reason
 
 
-def test_a_file_that_vanishes_is_left_out(agent, fetcher, sandbox, working) -> None:
+def test_a_file_that_vanishes_is_left_out(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
+) -> None:
     (sandbox / "gone").write_bytes(b"x")
     (sandbox / "stays").write_bytes(b"y")
 
-    def remove(handler) -> bool:
+    def remove(_handler: Handler) -> bool:
         (sandbox / "gone").unlink()
         return False
 
@@ -168,10 +177,12 @@ def test_a_file_that_vanishes_is_left_out(agent, fetcher, sandbox, working) -> N
     assert report.left_out == (("gone", "vanished before it was fetched"),)
 
 
-def test_a_sandbox_collected_during_the_fetch_is_no_success(agent, fetcher, sandbox, working) -> None:
+def test_a_sandbox_collected_during_the_fetch_is_no_success(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
+) -> None:
     (sandbox / "a").write_bytes(b"x")
 
-    def collect(handler) -> bool:
+    def collect(_handler: Handler) -> bool:
         (sandbox / "a").unlink()
         sandbox.rmdir()
         return False
@@ -182,7 +193,7 @@ def test_a_sandbox_collected_during_the_fetch_is_no_success(agent, fetcher, sand
     sandbox.mkdir()
 
 
-def test_fifos_are_left_out(agent, fetcher, sandbox, working) -> None:
+def test_fifos_are_left_out(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path) -> None:
     os.mkfifo(sandbox / "pipe")
     report = fetcher.fetch(agent.address, working, EMPTY, job_id=1)
     assert report.left_out == (("pipe", "not a regular file or directory"),)
@@ -223,7 +234,13 @@ def test_fifos_are_left_out(agent, fetcher, sandbox, working) -> None:
     ],
 )
 def test_broken_answers(
-    agent, fetcher, sandbox, working, answer: bytes, error: type[AiravataMesosError], text: str
+    agent: Agent,
+    fetcher: Fetcher,
+    sandbox: Path,
+    working: Path,
+    answer: bytes,
+    error: type[AiravataMesosError],
+    text: str,
 ) -> None:
     (sandbox / "out").write_bytes(b"x")
     agent.faults["download", "out"] = lambda handler: handler.raw(answer)
@@ -232,7 +249,14 @@ def test_broken_answers(
     assert everything(working) == set()
 
 
-def test_a_redirect_is_not_followed(agent, fetcher, sandbox, working, tmp_path, new_agent) -> None:
+def test_a_redirect_is_not_followed(
+    agent: Agent,
+    fetcher: Fetcher,
+    sandbox: Path,
+    working: Path,
+    tmp_path: Path,
+    new_agent: Callable[[Path], Agent],
+) -> None:
     (sandbox / "out").write_bytes(b"x")
     elsewhere = new_agent(tmp_path)
     answer = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n".encode()
@@ -243,10 +267,10 @@ def test_a_redirect_is_not_followed(agent, fetcher, sandbox, working, tmp_path, 
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", OK + b"Content-Length: 5\r\n\r\nab"])
-def test_endless_silence(agent, fetcher, sandbox, working, sent: bytes) -> None:
+def test_endless_silence(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, sent: bytes) -> None:
     (sandbox / "out").write_bytes(b"x")
 
-    def silence(handler) -> bool:
+    def silence(handler: Handler) -> bool:
         handler.wfile.write(sent)
         return handler.hang()
 
@@ -256,20 +280,24 @@ def test_endless_silence(agent, fetcher, sandbox, working, sent: bytes) -> None:
     assert everything(working) == set()
 
 
-def test_one_bad_file_does_not_keep_the_others_away(agent, fetcher, sandbox, working) -> None:
+def test_one_bad_file_does_not_keep_the_others_away(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
+) -> None:
     for number in range(20):
         (sandbox / f"f{number}").write_bytes(b"x" * number)
-    agent.faults["download", "f19"] = lambda handler: handler.answer(500, b"") or True
+    agent.faults["download", "f19"] = lambda handler: handler.answer(500, b"")
     with pytest.raises(TransferError, match="HTTP 500 on f19"):
         fetcher.fetch(agent.address, working, EMPTY, job_id=1)
     assert len(everything(working)) == 19
 
 
-def test_a_connection_closed_while_idle_is_replaced(agent, fetcher, sandbox, working) -> None:
+def test_a_connection_closed_while_idle_is_replaced(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
+) -> None:
     for number in range(3):
         (sandbox / f"f{number}").write_bytes(b"x")
 
-    def close_after(handler) -> bool:
+    def close_after(handler: Handler) -> bool:
         handler.close_connection = True  # without the header that would say so
         return False
 
@@ -282,13 +310,13 @@ def test_a_connection_closed_while_idle_is_replaced(agent, fetcher, sandbox, wor
 @pytest.mark.parametrize(
     "body", [b"{}", b"[1]", b'[{"path": 1}]', b"[", b"\xff", b"[" * 100_000, b'[{"path":"x","mode":"rwx"}]']
 )
-def test_listings_in_another_form(agent, fetcher, working, body: bytes) -> None:
-    agent.faults["browse", ""] = lambda handler: handler.answer(200, body) or True
+def test_listings_in_another_form(agent: Agent, fetcher: Fetcher, working: Path, body: bytes) -> None:
+    agent.faults["browse", ""] = lambda handler: handler.answer(200, body)
     with pytest.raises(ProtocolError):
         fetcher.fetch(agent.address, working, EMPTY, job_id=1)
 
 
-def test_links_across_each_other_end(agent, fetcher, sandbox, working) -> None:
+def test_links_across_each_other_end(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path) -> None:
     (sandbox / "a").mkdir()
     (sandbox / "b").mkdir()
     (sandbox / "a" / "file").write_bytes(b"a")
@@ -301,7 +329,7 @@ def test_links_across_each_other_end(agent, fetcher, sandbox, working) -> None:
     assert dict(report.left_out) == {"a/to-b/to-a": "a link back to a", "b/to-a/to-b": "a link back to b"}
 
 
-def test_a_full_file_system(agent, fetcher, sandbox, working) -> None:
+def test_a_full_file_system(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path) -> None:
     (sandbox / "out").write_bytes(b"x" * 300_000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # EFBIG, as from a full quota
@@ -314,7 +342,9 @@ def test_a_full_file_system(agent, fetcher, sandbox, working) -> None:
     assert everything(working) == set()
 
 
-def test_inputs_with_reserved_names_are_neither_sent_nor_fetched(agent, fetcher, sandbox, working) -> None:
+def test_inputs_with_reserved_names_are_neither_sent_nor_fetched(
+    agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
+) -> None:
     (working / ".logs").mkdir()
     (working / ".logs" / "mine").write_bytes(b"mine")
     snapshot = take(working, 1.7e9)
