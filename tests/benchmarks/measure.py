@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_LEAST_WIDTH = 110
+_WIDTH = 200  # a table is as wide as it must be; this only keeps cells from being cut
 
 
 class BenchmarkFailed(Exception):
@@ -150,9 +150,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, _LEAST_WIDTH)
-    console.print(table)
+    Console(highlight=False, markup=False, width=_WIDTH).print(table)
 
 
 def first_line(path: Path) -> str:

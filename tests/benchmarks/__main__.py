@@ -1,0 +1,40 @@
+"""python -m tests.benchmarks [NAME ...]: run all benchmarks, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sys
+
+from . import commands, fetch, monitoring
+from .measure import BenchmarkFailed
+
+BENCHMARKS = {"commands": commands.run, "monitoring": monitoring.run, "fetch": fetch.run}
+
+
+def main() -> int:
+    """Exit code 1 when something does not work; a missed goal is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark is called {name!r}")
+    # Servers must not outlive a benchmark that is told to end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load at the start {load}\n")
+    failed = False
+    for name in names:
+        try:
+            BENCHMARKS[name]()
+        except BenchmarkFailed as failure:
+            print(f"benchmark {name} failed: {failure}", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
