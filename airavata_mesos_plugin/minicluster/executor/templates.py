@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_TEMPLATE = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _ADDRESS = re.compile(r"\w+(?:\.\w+|\[[\w\-]+\])*", re.ASCII)
 _STEP = re.compile(r"[\w\-]+")
 _MAX_DEPTH = 16
@@ -51,6 +51,8 @@ def bind_text(text: str, scopes: list[dict[str, object]], unbound: set[str], dep
 
     def replace(match: re.Match[str]) -> str:
         address = match.group(1)
+        if not address:
+            return match.group(0)
         if address.startswith("&") and _ADDRESS.fullmatch(address[1:]):
             return "{{" + address[1:] + "}}"
         if not _ADDRESS.fullmatch(address):

@@ -118,7 +118,8 @@ def encode_struct(struct: Any) -> dict[str, Any]:
 def read_header(body: bytes) -> tuple[str, int, Any]:
     """Method, sequence id and the still undecoded arguments.  Raises NotAMessage."""
     try:
-        version, name, _kind, seqid, arguments = json.loads(body)
+        # Not strict: stock writers leave some control characters as they are.
+        version, name, _kind, seqid, arguments = json.loads(body, strict=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise NotAMessage(f"not a TJSON message: {error}") from None
     if version != VERSION or not isinstance(name, str) or not isinstance(seqid, int):
