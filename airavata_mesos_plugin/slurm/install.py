@@ -20,8 +20,10 @@ _SOCKET_LIMIT = 107
 
 _COMPILE = """
 import _frozen_importlib_external as importlib, _socket, marshal, posix, sys, time
-code = compile(sys.stdin.read(), sys.argv[1], "exec", dont_inherit=True, optimize=2)
-print(repr((importlib.MAGIC_NUMBER, marshal.dumps(code))))
+assert sys.version_info >= (3, 10), "it is older than Python 3.10"
+sources = sys.stdin.read().split(chr(0))
+codes = [compile(source, "command", "exec", dont_inherit=True, optimize=2) for source in sources]
+print(repr((importlib.MAGIC_NUMBER, [marshal.dumps(code) for code in codes])))
 """
 
 _BODY = """\
@@ -50,11 +52,9 @@ def install(directory: Path, socket: Path, interpreter: Path | None = None) -> l
         )
     if not socket.is_absolute():
         raise ConfigurationError(f"the path of the command socket is not absolute: {socket}")
-    chosen = _interpreter(interpreter)
-    text = (Path(__file__).parent / "launcher.py").read_text(encoding="ascii")
+    programs = _programs(socket, _interpreter(interpreter))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        programs = {name: _program(name, socket, chosen, text) for name in COMMANDS}
         return [_replace(directory / name, program) for name, program in programs.items()]
     except OSError as error:
         raise ConfigurationError(
@@ -107,26 +107,33 @@ def _line_limit(release: str) -> int:
     return 255 if known >= [5, 1] else 127
 
 
-def _program(command: str, socket: Path, interpreter: Path, text: str) -> bytes:
-    source = text.replace('COMMAND = "squeue"', f"COMMAND = {command!r}", 1)
-    source = source.replace('SOCKET = ""', f"SOCKET = {str(socket)!a}", 1)
+def _programs(socket: Path, interpreter: Path) -> dict[str, bytes]:
+    text = (Path(__file__).parent / "launcher.py").read_text(encoding="ascii")
+    text = text.replace('SOCKET = ""', f"SOCKET = {str(socket)!a}", 1)
+    if "'''" in text:
+        raise ConfigurationError(f"the path of the command socket has three quotes in a row: {socket}")
+    sources = {name: text.replace('COMMAND = "squeue"', f"COMMAND = {name!r}", 1) for name in COMMANDS}
     done = subprocess.run(
-        [str(interpreter), _OPTIONS, "-c", _COMPILE, command],
-        input=source,
+        [str(interpreter), _OPTIONS, "-c", _COMPILE],
+        input="\0".join(sources.values()),
         capture_output=True,
         encoding="ascii",
         errors="backslashreplace",
         timeout=60,
         check=False,
     )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    try:
+        magic, codes = ast.literal_eval(done.stdout)
+    except (SyntaxError, ValueError) as error:
+        last = (done.stderr.strip().splitlines() or ["it gave no answer"])[-1]
         raise ConfigurationError(
             f"{interpreter} cannot run the commands: {last}", advice="name another Python with --python"
-        )
-    magic, code = ast.literal_eval(done.stdout)
-    body = _BODY.format(command=command, source=source, magic=magic, code=code)
-    return os.fsencode(_first_line(interpreter) + "\n") + body.encode("ascii")
+        ) from error
+    first = os.fsencode(_first_line(interpreter) + "\n")
+    return {
+        name: first + _BODY.format(command=name, source=source, magic=magic, code=code).encode("ascii")
+        for (name, source), code in zip(sources.items(), codes, strict=True)
+    }
 
 
 def _replace(path: Path, content: bytes) -> Path:

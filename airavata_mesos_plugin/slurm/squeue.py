@@ -1,7 +1,8 @@
 """squeue: the table of jobs.
 
-Better than SLURM 22.05 in one point, on purpose: ``-j`` shows finished jobs with their terminal letter
-for as long as the ledger has them, and ``-n`` shows them too, because Airavata asks only here.
+Better than SLURM 22.05 in two points, on purpose, because Airavata asks only here and splits lines at
+blanks: ``-j`` and ``-n`` show finished jobs with their terminal letter for as long as the ledger has them,
+and in the default tables a name is one word.
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ class _Row:
     job: JobRecord
     now: float
     zone: tzinfo | None
+    one_word: bool  # a name must not look like several columns
+
+    def name(self) -> str:
+        name = self.job.request.name
+        return ("_".join(name.split()) or "(null)") if self.one_word else name
 
     def date(self, seconds: float | None) -> str:
         return "N/A" if seconds is None else view.date(seconds, self.zone)
@@ -116,7 +122,7 @@ FIELDS: dict[str, table.Field[_Row]] = {
     "e": table.Field("END_TIME", _end_time),
     "F": table.Field("ARRAY_JOB_ID", lambda row: str(row.job.id)),
     "i": table.Field("JOBID", lambda row: str(row.job.id)),
-    "j": table.Field("NAME", lambda row: row.job.request.name),
+    "j": table.Field("NAME", _Row.name),
     "k": table.Field("COMMENT", lambda row: _null(row.job.request.comment)),
     "K": table.Field("ARRAY_TASK_ID", lambda _row: "N/A"),
     "l": table.Field("TIME_LIMIT", lambda row: view.limit(row.job)),
@@ -162,12 +168,15 @@ def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     now = clock.now()
     where = view.zone(invocation.environ)
     text = options.value("format")
+    if text is None and not options.has("long"):
+        text = invocation.environ.get("SQUEUE_FORMAT")
+    one_word = text is None
     if text is None:
-        text = LONG_FORMAT if options.has("long") else invocation.environ.get("SQUEUE_FORMAT", DEFAULT_FORMAT)
+        text = LONG_FORMAT if options.has("long") else DEFAULT_FORMAT
     columns, unknown = table.parse_format(text, FIELDS)
     complaints += [f"squeue: error: Invalid job format specification: {letter}" for letter in unknown]
     header = not options.has("noheader")
-    stdout = table.render(columns, [_Row(job, now, where) for job in jobs], header=header)
+    stdout = table.render(columns, [_Row(job, now, where, one_word) for job in jobs], header=header)
     if options.has("long") and header and options.value("format") is None:
         stdout = datetime.fromtimestamp(now, where).strftime("%a %b %d %H:%M:%S %Y") + "\n" + stdout
     return Result(stdout, "".join(f"{line}\n" for line in complaints))

@@ -211,6 +211,16 @@ def test_states_by_letters_and_words_agree() -> None:
     assert covered == set(JobPhase)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a b  c", "a_b_c"), (" ", "(null)"), ("", "(null)"), ("a\tb", "a_b")]
+)
+def test_a_name_is_one_word_in_the_default_table(call: Call, add_job: AddJob, name: str, shown: str) -> None:
+    add_job(JobPhase.COMPLETED, {"name": name}, host="n1")
+    assert call("squeue -h -j 1").stdout.split()[2:5] == [shown, "alice", "CD"]
+    assert call("squeue -h -l -j 1").stdout.split()[2:5] == [shown, "alice", "COMPLETE"]
+    assert call(["squeue", "-h", "-j", "1", "-o", "[%j]"]).stdout == f"[{name}]\n".replace("\t", "?")
+
+
 def test_a_name_cannot_forge_a_line(call: Call, add_job: AddJob) -> None:
     add_job(JobPhase.RUNNING, {"name": "a\n 7 x y CD\x1b[2J"})
     assert call("squeue -h -o %j").stdout == "a? 7 x y CD?[2J\n"
