@@ -48,10 +48,12 @@ system-packages:
 
 thrift:
 	set -eu; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	thrift --gen py -out "$$out" thrift/aurora/api.thrift; \
-	rm -f "$$out"/airavata_mesos_plugin/gen/aurora/*-remote; \
-	rm -rf airavata_mesos_plugin/gen/aurora; \
-	cp -r "$$out/airavata_mesos_plugin/gen/aurora" airavata_mesos_plugin/gen/aurora
+	for idl in $$(find thrift -name '*.thrift' | sort); do thrift --gen py -out "$$out" "$$idl"; done; \
+	find "$$out" -name '*-remote' -delete; \
+	for part in aurora airavata provider; do \
+	  rm -rf "airavata_mesos_plugin/gen/$$part"; \
+	  cp -r "$$out/airavata_mesos_plugin/gen/$$part" "airavata_mesos_plugin/gen/$$part"; \
+	done
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

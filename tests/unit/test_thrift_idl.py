@@ -24,7 +24,8 @@ from airavata_mesos_plugin.gen.aurora import (
 
 ROOT = Path(__file__).parents[2]
 IDL = ROOT / "thrift" / "aurora" / "api.thrift"
-PACKAGE = Path("airavata_mesos_plugin", "gen", "aurora")
+IDLS = sorted((ROOT / "thrift").rglob("*.thrift"))
+GEN = Path("airavata_mesos_plugin", "gen")
 
 CLASSES = [cls for _, cls in inspect.getmembers(ttypes, inspect.isclass) if cls.__module__ == ttypes.__name__]
 STRUCTS = [cls for cls in CLASSES if hasattr(cls, "thrift_spec")]
@@ -64,12 +65,12 @@ def filled(struct: Any) -> Any:
 
 
 def files(package: Path) -> dict[str, bytes]:
-    """The modules of a generated package; the command-line scripts beside them are not kept."""
-    return {path.name: path.read_bytes() for path in package.iterdir() if path.suffix == ".py"}
+    """The modules of a generated tree; the command-line scripts beside them are not kept."""
+    return {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*.py")}
 
 
 def written_by(package: Path) -> str:
-    found = re.search(r"Thrift Compiler \((.+?)\)", (package / "ttypes.py").read_text())
+    found = re.search(r"Thrift Compiler \((.+?)\)", (package / "aurora" / "ttypes.py").read_text())
     assert found is not None
     return found[1]
 
@@ -85,8 +86,9 @@ def test_committed_code_is_what_the_compiler_writes(tmp_path: Path) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(f"{missing}: cannot compare the generated code with the IDL")
-    subprocess.run([compiler, "--gen", "py", "-out", str(tmp_path), str(IDL)], check=True)
-    committed, produced = ROOT / PACKAGE, tmp_path / PACKAGE
+    for idl in IDLS:
+        subprocess.run([compiler, "--gen", "py", "-out", str(tmp_path), str(idl)], check=True)
+    committed, produced = ROOT / GEN, tmp_path / GEN
     expected, actual = files(produced), files(committed)
     wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     assert not wrong, (
@@ -95,8 +97,9 @@ def test_committed_code_is_what_the_compiler_writes(tmp_path: Path) -> None:
     )
 
 
-def test_committed_package_holds_only_modules() -> None:
-    assert {path.suffix for path in (ROOT / PACKAGE).iterdir() if path.is_file()} == {".py"}
+def test_committed_packages_hold_only_modules() -> None:
+    found = [path for path in (ROOT / GEN).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {path.suffix for path in found} == {".py"}
 
 
 def test_every_type_of_the_idl_has_a_class() -> None:
