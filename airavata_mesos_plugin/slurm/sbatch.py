@@ -27,6 +27,7 @@ from airavata_mesos_plugin.slurm.session import (
     JobProvider,
     Result,
 )
+from airavata_mesos_plugin.slurm.table import visible
 
 log = logging.getLogger(__name__)
 
@@ -362,6 +363,5 @@ def _is_utf8(text: str) -> bool:
 
 def _utf8(text: str, what: str) -> str:
     if not _is_utf8(text):
-        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        raise CommandFailed(f"sbatch: error: {what} is not UTF-8 text: {shown}; use another name")
+        raise CommandFailed(f"sbatch: error: {what} is not UTF-8 text: {visible(text)}; use another name")
     return text

@@ -125,6 +125,12 @@ def requests(server: Server) -> list[wire.Request]:
 
 
 @pytest.fixture
+def until_idle(server: Server) -> Callable[[], None]:
+    """Wait for the end of the conversation under way, and take no other."""
+    return server.stop
+
+
+@pytest.fixture
 def run(bin_directory: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """Run an installed command as a process of its own."""
 

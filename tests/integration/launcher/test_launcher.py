@@ -279,13 +279,17 @@ def test_a_reader_that_has_gone(bin_directory: Path, serve: Serve, tmp_path: Pat
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_closed_standard_streams(bin_directory: Path, serve: Serve, requests: list[wire.Request]) -> None:
+def test_closed_standard_streams(
+    bin_directory: Path, serve: Serve, requests: list[wire.Request], until_idle: Callable[[], None]
+) -> None:
     """The connection must not end up as standard output."""
+    after: list[bytes] = []
 
     def answer(peer: Any) -> None:
         peer.read_request()
         peer.read_file(None, 10)
         peer.finish(b"Submitted batch job 1\n")
+        after.append(peer.connection.recv(100))
 
     serve(answer)
     done = subprocess.run(
@@ -296,6 +300,8 @@ def test_closed_standard_streams(bin_directory: Path, serve: Serve, requests: li
     )
     assert done.returncode == 0
     assert len(requests) == 1
+    until_idle()
+    assert after == [b""]
 
 
 def test_a_current_directory_that_was_removed(

@@ -74,6 +74,7 @@ def test_another_users_job(call: Call, cancelled: list[int]) -> None:
     ("line", "stderr"),
     [
         ("scancel -v 1", "scancel: Terminating job 1\n"),
+        ("scancel -v --me -t all", "scancel: Terminating job 1\nscancel: Terminating job 2\n"),
         (
             "scancel -v 999999",
             "scancel: Terminating job 999999\n"

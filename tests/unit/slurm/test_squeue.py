@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
@@ -84,6 +85,13 @@ def test_finished_jobs_by_id_and_by_name_only(call: Call, add_job: AddJob) -> No
     assert call("squeue -h -u alice -o %i").stdout == "3\n2\n"
     assert call("squeue -h -t all -o %i").stdout == "3\n2\n1\n"
     assert call("squeue -t R -j 1") == Result(HEADER)
+
+
+def test_of_equal_names_the_newest_comes_first(call: Call, add_job: AddJob) -> None:
+    add_job(JobPhase.QUEUED, {"name": "A1", "queue": "batch"})
+    add_job(JobPhase.COMPLETED, {"name": "A1", "queue": "short"})
+    assert call("squeue -h -n A1 -o %i").stdout == "2\n1\n"
+    assert call("squeue -h -t all -o %i").stdout == "1\n2\n"
 
 
 def test_counting_as_airavata_does(call: Call, add_job: AddJob) -> None:
@@ -231,7 +239,7 @@ def test_a_name_cannot_forge_a_line(call: Call, add_job: AddJob) -> None:
     command=st.sampled_from(["squeue", "scancel", "sacct", "sinfo"]),
     argv=st.lists(
         st.one_of(
-            st.text(st.characters(exclude_characters="\0")),
+            st.binary().map(lambda word: os.fsdecode(word.replace(b"\0", b""))),
             st.sampled_from(
                 ["-j", "-n", "-u", "-t", "-o", "-h", "-p", "-s", "--me", "1", "all", "%i%5t", "1,2"]
             ),
