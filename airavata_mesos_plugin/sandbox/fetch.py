@@ -229,11 +229,23 @@ def _await(
     tell: Callable[[], None] | None = None,
 ) -> list[_T]:
     """Results of all tasks. Raises TransferError, after ending them, when ``cancel`` is set."""
+    try:
+        return _watch(tasks, abort, cancel, tell)
+    except BaseException:
+        # Also for an interrupt from the keyboard: leaving the pools waits for their threads.
+        abort.abort()
+        raise
+
+
+def _watch(
+    tasks: list[Future[_T]],
+    abort: Abort,
+    cancel: threading.Event | None,
+    tell: Callable[[], None] | None,
+) -> list[_T]:
     while True:
         done, waiting = wait(tasks, timeout=_LOOK_SECONDS, return_when=FIRST_EXCEPTION)
         if cancel is not None and cancel.is_set():
-            abort.abort()
-            wait(tasks)
             raise TransferError("the fetch was stopped before all outputs had arrived")
         if any(task.exception() is not None for task in done):
             abort.abort()

@@ -22,6 +22,9 @@ from airavata_mesos_plugin.errors import ConfigurationError, ProtocolError, Tran
 BUFFER_BYTES = 256 * 1024
 """Read at once. Larger reads are no faster: the body then no longer fits the processor's cache."""
 
+MOST_IDLE = 32
+"""Connections kept for later, to all agents together: each has a buffer."""
+
 
 class Line:
     """One connection to an agent, for one request at a time. Not for several threads, except `abort`."""
@@ -312,7 +315,7 @@ class Lines:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
-        self._idle: dict[str, list[Line]] = {}
+        self._idle: list[Line] = []  # of all agents; the one used last is at the end
         self._room: dict[str, threading.Semaphore] = {}
         self._closed = False
 
@@ -340,36 +343,33 @@ class Lines:
                 line.close()
             raise
         else:
-            self._give_back(agent_url, lines)
+            self._give_back(lines)
         finally:
             room.release(held)
 
     def _take(self, agent_url: str) -> Line:
         with self._lock:
-            idle = self._idle.get(agent_url)
-            if idle:
-                return idle.pop()  # the one used last is the least likely to have been closed
+            for position in reversed(range(len(self._idle))):  # the least likely to have been closed
+                if self._idle[position].agent_url == agent_url:
+                    return self._idle.pop(position)
         return Line(agent_url, connect_timeout=self._connect_timeout, read_timeout=self._read_timeout)
 
-    def _give_back(self, agent_url: str, lines: list[Line]) -> None:
+    def _give_back(self, lines: list[Line]) -> None:
         for line in lines:
             line.finish()
         with self._lock:
-            keep = not self._closed
-            if keep:
-                self._idle.setdefault(agent_url, []).extend(lines)
-        if not keep:
-            for line in lines:
-                line.close()
+            self._idle += lines
+            keep = 0 if self._closed else MOST_IDLE
+            surplus = self._idle[: max(len(self._idle) - keep, 0)]
+            del self._idle[: len(surplus)]
+        for line in surplus:
+            line.close()
 
     def close(self) -> None:
         """Close the idle connections; those in use close when they come back. Repeatable."""
         with self._lock:
             self._closed = True
-            lines = [line for idle in self._idle.values() for line in idle]
-            self._idle.clear()
-        for line in lines:
-            line.close()
+        self._give_back([])
 
 
 class _ClosedEarly(Exception):

@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
     def hang(self) -> bool:
         """Say nothing more until the test is over."""
         self.wfile.flush()
-        self.server.agent.release.wait(30)
+        self.server.agent.release.wait(300)
         self.close_connection = True
         return True
 

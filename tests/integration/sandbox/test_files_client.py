@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, Entry, FilesClient
+from airavata_mesos_plugin.sandbox.lines import MOST_IDLE
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 if TYPE_CHECKING:
@@ -189,3 +191,16 @@ def test_failures_of_the_agent(agent: Agent, client: FilesClient) -> None:
     with pytest.raises(TransferError, match="HTTP 503 on the sandbox") as caught:
         client.browse(agent.address)
     assert caught.value.transient
+
+
+def test_few_connections_are_kept_for_very_many_agents(
+    new_agent: Callable[[Path], Agent], client: FilesClient, sandbox: Path
+) -> None:
+    (sandbox / "file").write_bytes(b"x")
+    agents = [new_agent(sandbox) for _ in range(MOST_IDLE + 5)]
+    for agent in agents:
+        assert client.read(agent.address, "file", 0) == b"x"
+    for agent in agents[-1], agents[0]:
+        assert client.read(agent.address, "file", 0) == b"x"
+    assert agents[-1].connections == 1
+    assert agents[0].connections == 2  # the one used longest ago had been closed

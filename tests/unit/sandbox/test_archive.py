@@ -202,3 +202,11 @@ def test_content_of_a_link_to_the_outside(root: Path, tmp_path: Path) -> None:
     shared.symlink_to(tmp_path / "root")
     with pytest.raises(StagingError, match="can no longer be read"):
         read_all(stream(root, snapshot))
+
+
+def test_an_empty_file_that_grew(root: Path) -> None:
+    (root / "input").write_bytes(b"")
+    snapshot = take(root, 0)
+    (root / "input").write_bytes(b"late")
+    with pytest.raises(StagingError, match="the input input was changed"):
+        read_all(stream(root, snapshot))
