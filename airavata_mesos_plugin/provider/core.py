@@ -62,11 +62,16 @@ class Provider:
         """What is known of each cluster now."""
         return self._parts.views
 
-    def submit(self, request: JobRequest, script: str) -> JobRecord:
-        """Accept a job. Its id is durable on return; everything else happens later. Not repeatable.
+    def submit(self, request: JobRequest, script: str, *, source: str = "sbatch") -> JobRecord:
+        """Accept a job. Its id is durable on return; everything else happens later.
 
-        Raises InvalidRequest, or NotFound for an unknown queue.
+        Not repeatable, unless the request has a token: then a repeat gives the job that has it, even when
+        the request differs. ``source`` is who says so in the history. Raises InvalidRequest, or NotFound
+        for an unknown queue.
         """
+        known = self._parts.ledger.with_token(request.uid, request.token)
+        if known is not None:
+            return known
         queue = self.settings.queue(request.queue)
         directory = Path(request.working_directory)
         if not directory.is_absolute():
@@ -82,7 +87,7 @@ class Provider:
             snapshot=listing.to_json(),
             cluster=queue.cluster,
             key=lambda job_id, attempt: self._parts.key(queue.name, job_id, attempt),
-            source="sbatch",
+            source=source,
         )
         self.views[queue.cluster].wake.set()
         return record
@@ -94,6 +99,10 @@ class Provider:
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         """The selected jobs, newest first."""
         return self._parts.ledger.jobs(selection)
+
+    def with_token(self, uid: int, token: str) -> JobRecord | None:
+        """The job that this account submitted with this token; None when there is none."""
+        return self._parts.ledger.with_token(uid, token)
 
     def events(self, job_id: int) -> list[JobEvent]:
         """The history of a job, oldest first. Raises NotFound."""
@@ -126,7 +135,8 @@ class Provider:
 
     def read_output(self, job_id: int, name: str, offset: int) -> FileChunk:
         """A piece of an output file from byte ``offset`` on: from the sandbox while the job runs, from the
-        working directory afterwards. Empty when there is nothing new. Blocks on the network.
+        working directory afterwards. Empty when there is nothing new. Blocks on the network. A negative
+        ``offset`` counts from the end that the file has now.
 
         Raises NotFound for an unknown job, UnsafePath for a name that leads out.
         """
@@ -136,11 +146,13 @@ class Provider:
         if record.phase in (JobPhase.RUNNING, JobPhase.FETCHING):
             try:
                 address = self.collector.address(record)
+                if offset < 0:
+                    offset = max(0, self._parts.files.size(address, name) + offset)
                 data = self._parts.files.read(address, name, offset)
             except (SandboxGone, NotFound):
-                data = b""  # the file is not there yet
+                data, offset = b"", max(0, offset)  # the file is not there yet
             return FileChunk(data, offset + len(data), over=False)
-        return FileChunk(b"", offset, over=False)
+        return FileChunk(b"", max(0, offset), over=False)
 
     def outputs(self, job_id: int) -> list[OutputFile]:
         """The files of the working directory that were not there, or not like this, at submission.
@@ -162,8 +174,10 @@ class Provider:
             with paths.Root(record.request.working_directory) as root:
                 descriptor = root.open_file(name)
         except FileNotFoundError:
-            return FileChunk(b"", offset, over=True)
+            return FileChunk(b"", max(0, offset), over=True)
         try:
+            if offset < 0:
+                offset = max(0, os.fstat(descriptor).st_size + offset)
             data = os.pread(descriptor, limit, offset)
         finally:
             os.close(descriptor)

@@ -86,10 +86,14 @@ class Ledger:
     ) -> JobRecord:
         """Store a new job and give it the next id. Durable on return.
 
-        ``key`` makes the job key from id and attempt. A repeat makes another job.
+        ``key`` makes the job key from id and attempt. A repeat makes another job, unless the request has a
+        token: then the job that was accepted first with it is given back, whatever is in this request.
         """
         now = self._clock.now()
         with self._writing() as cursor:
+            known = self._with_token(cursor, request.uid, request.token)
+            if known is not None:
+                return self._fetch(cursor, known)
             cursor.execute(
                 "INSERT INTO jobs (job_name, user, queue, request, phase, cluster, role, environment,"
                 " key_name, attempt, run, accepted_at, changed_at)"
@@ -114,6 +118,12 @@ class Ledger:
                 (made.role, made.environment, made.name, job_id),
             )
             cursor.execute("INSERT INTO payloads VALUES (?, ?, ?)", (job_id, script, snapshot))
+            if request.token:
+                cursor.execute("INSERT INTO tokens VALUES (?, ?, ?)", (request.uid, request.token, job_id))
+            cursor.executemany(
+                "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
+                [(name, value, job_id) for name, value in request.labels],
+            )
             self._record(cursor, job_id, JobPhase.ACCEPTED, source, "", "", now)
             return self._fetch(cursor, job_id)
 
@@ -189,6 +199,12 @@ class Ledger:
         """One job. Raises NotFound."""
         return self._fetch(self._reader(), job_id)
 
+    def with_token(self, uid: int, token: str) -> JobRecord | None:
+        """The job that this account submitted with this token; None when there is none."""
+        cursor = self._reader()
+        job_id = self._with_token(cursor, uid, token)
+        return None if job_id is None else self._fetch(cursor, job_id)
+
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         """The selected jobs, newest first."""
         text, values = selection.query()
@@ -214,6 +230,14 @@ class Ledger:
         return self._payload(job_id, "snapshot")
 
     # Inside
+
+    @staticmethod
+    def _with_token(cursor: sqlite3.Cursor, uid: int, token: str) -> int | None:
+        if not token:
+            return None
+        found = cursor.execute("SELECT job_id FROM tokens WHERE uid = ? AND token = ?", (uid, token))
+        row = found.fetchone()
+        return None if row is None else int(row[0])
 
     def _payload(self, job_id: int, column: str) -> str:
         row = self._reader().execute(f"SELECT {column} FROM payloads WHERE job_id = ?", (job_id,)).fetchone()

@@ -46,6 +46,18 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({ACTIVE_VALUES});
 CREATE INDEX jobs_by_name ON jobs (job_name);
+CREATE TABLE tokens (
+    uid INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    PRIMARY KEY (uid, token)
+) WITHOUT ROWID;
+CREATE TABLE labels (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    PRIMARY KEY (name, value, job_id)
+) WITHOUT ROWID;
 CREATE TABLE payloads (
     job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
     script TEXT NOT NULL,

@@ -18,6 +18,7 @@ class JobSelection:
     queues: frozenset[str] | None = None
     clusters: frozenset[str] | None = None
     phases: frozenset[JobPhase] | None = None
+    labels: frozenset[tuple[str, str]] | None = None  # a job must have all of them
     limit: int | None = None
 
     def query(self) -> tuple[str, list[object]]:
@@ -39,6 +40,9 @@ class JobSelection:
                 conditions.append(f"phase IN ({ACTIVE_VALUES})")  # lets the partial index serve
             conditions.append(f"phase IN ({', '.join('?' * len(self.phases))})")
             values.extend(phase.value for phase in self.phases)
+        for name, value in sorted(self.labels or ()):
+            conditions.append("id IN (SELECT job_id FROM labels WHERE name = ? AND value = ?)")
+            values += [name, value]
         text = "SELECT * FROM jobs"
         if conditions:
             text += " WHERE " + " AND ".join(conditions)
