@@ -9,6 +9,9 @@ import signal
 from airavata_mesos_plugin.minicluster.executor.config import Process
 
 _SHELL = "/bin/bash"
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD)
+# Python ignores these two; a shell and its children expect the defaults.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -43,9 +46,14 @@ def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int
     out, err = _outputs(process, run, sandbox)
     try:
         variables = environment(sandbox, role, path)
-        pid = os.fork()
-        if pid == 0:
-            _become(process.cmdline, sandbox, variables, out, err)
+        # Blocked over the fork: a signal before the exec would meet our handlers and be lost to the task.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(process.cmdline, sandbox, variables, out, err)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         os.close(out)
         os.close(err)
@@ -55,9 +63,8 @@ def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int
 def _become(cmdline: str, sandbox: str, variables: dict[str, str], out: int, err: int) -> None:
     try:
         signal.set_wakeup_fd(-1)
-        # Python ignores these two; a shell and its children expect the defaults.
-        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(ignored, signal.SIG_DFL)
+        for changed in (*_HANDLED, *_IGNORED):
+            signal.signal(changed, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.setsid()
         os.dup2(out, 1)

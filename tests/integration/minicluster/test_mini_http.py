@@ -263,7 +263,8 @@ def test_download(agent: str, base: str) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (None, 400), ("", 400), ("/", 404), ("/etc/passwd", 404), ("{base}/nothing", 404), ("{base}/../../x", 404),
+        (None, 400), ("", 400), ("/", 404), ("/etc/passwd", 404), ("{base}/nothing", 404),
+        ("{base}/../../x", 404),
         ("{base}/..", 400), ("{base}/sandbox/out", 400), ("{base}/sandbox/../../..", 400),
         ("{base}/sandbox/dangling", 404), ("{base}\0", 404), ("{base}x", 404),
     ],

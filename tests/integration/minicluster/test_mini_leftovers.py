@@ -20,12 +20,12 @@ from airavata_mesos_plugin.minicluster.settings import ClusterSettings
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
 
 S = api.ScheduleStatus
-# Three processes: one in its own session, one that lost its parent, one that ignores SIGTERM.
+# Among its processes: one in its own session, one that lost its parent, one that ignores SIGTERM.
 STUBBORN = (
     "setsid sleep 600 & echo $! >> pids; "
     "(sleep 601 & echo $! >> pids); "
     "(trap '' TERM; sleep 602 & echo $! >> pids; wait) & echo $! >> pids; "
-    "echo $$ >> pids; touch ready; wait"
+    "echo $$ >> pids; wait"
 )
 
 
@@ -42,9 +42,9 @@ def started(probe: Probe, work_dir: Path, name: str = "stubborn", **members: Any
     probe.create(job(name, thermos(process("main", STUBBORN)), **members))
     (task,) = probe.wait(name, S.RUNNING)
     sandbox = run_dir(work_dir, task) / "sandbox"
-    until((sandbox / "ready").exists)
+    until((sandbox / "pids").exists)
+    until(lambda: (sandbox / "pids").read_text().count("\n") == 5)
     pids = [int(line) for line in (sandbox / "pids").read_text().split()]
-    assert len(pids) == 5
     assert all(map(alive, pids))
     return pids
 

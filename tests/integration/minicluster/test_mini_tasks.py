@@ -228,6 +228,30 @@ def test_a_kill_reaches_every_process_and_finalizers_run(probe: Probe, work_dir:
     assert not Path(f"/proc/{(sandbox / 'pid').read_text().strip()}").exists()
 
 
+def test_a_kill_at_any_moment_of_the_start_is_obeyed(probe: Probe, work_dir: Path) -> None:
+    # A signal between fork and exec must not be swallowed: the wait for finalizers would have to pass.
+    for number in range(12):
+        name = f"early-{number}"
+        probe.create(job(name, thermos(process("main", "sleep 600"))))
+        probe.wait(name, S.ASSIGNED, S.STARTING, S.RUNNING)
+        pause_until(work_dir, probe.tasks(name)[0], number)
+        probe.kill(name)
+        (task,) = probe.wait(name, timeout=10)
+        assert task.status == S.KILLED
+
+
+def pause_until(work_dir: Path, task: Any, step: int) -> None:
+    """Wait for one of the steps of a start, so that each kill comes at another one."""
+    run = run_dir(work_dir, task)
+    steps = (
+        lambda: True,
+        (run / "sandbox").exists,
+        (run / "task.json").exists,
+        (run / "sandbox" / ".logs").exists,
+    )
+    until(steps[step % len(steps)])
+
+
 def test_what_ignores_the_signal_is_killed_after_the_wait(probe: Probe, work_dir: Path) -> None:
     data = thermos(
         process("main", "trap '' TERM; touch ready; while :; do sleep 600; done"), finalization_wait=1
