@@ -101,7 +101,7 @@ class JobRequest(BaseModel):
     mail_types: tuple[str, ...] = ()
     comment: str = ""
     submit_host: str = ""
-    token: str = ""  # made by the submitter; the same account with the same token means the same job
+    submission_key: str = ""  # made by the submitter; the same account with the same key means the same job
     labels: tuple[tuple[str, str], ...] = ()  # of the submitter, to find the job again
 
 

@@ -65,11 +65,11 @@ class Provider:
     def submit(self, request: JobRequest, script: str, *, source: str = "sbatch") -> JobRecord:
         """Accept a job. Its id is durable on return; everything else happens later.
 
-        Not repeatable, unless the request has a token: then a repeat gives the job that has it, even when
-        the request differs. ``source`` is who says so in the history. Raises InvalidRequest, or NotFound
-        for an unknown queue.
+        Not repeatable, unless the request has a submission key: then a repeat gives the job that has it,
+        even when the request differs. ``source`` is who says so in the history. Raises InvalidRequest, or
+        NotFound for an unknown queue.
         """
-        known = self._parts.ledger.with_token(request.uid, request.token)
+        known = self._parts.ledger.with_submission_key(request.uid, request.submission_key)
         if known is not None:
             return known
         queue = self.settings.queue(request.queue)
@@ -100,9 +100,9 @@ class Provider:
         """The selected jobs, newest first."""
         return self._parts.ledger.jobs(selection)
 
-    def with_token(self, uid: int, token: str) -> JobRecord | None:
-        """The job that this account submitted with this token; None when there is none."""
-        return self._parts.ledger.with_token(uid, token)
+    def with_submission_key(self, uid: int, key: str) -> JobRecord | None:
+        """The job that this account submitted with this key; None when there is none."""
+        return self._parts.ledger.with_submission_key(uid, key)
 
     def events(self, job_id: int) -> list[JobEvent]:
         """The history of a job, oldest first. Raises NotFound."""

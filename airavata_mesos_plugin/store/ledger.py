@@ -87,11 +87,12 @@ class Ledger:
         """Store a new job and give it the next id. Durable on return.
 
         ``key`` makes the job key from id and attempt. A repeat makes another job, unless the request has a
-        token: then the job that was accepted first with it is given back, whatever is in this request.
+        submission key: then the job that was accepted first with it is given back, whatever is in this
+        request.
         """
         now = self._clock.now()
         with self._writing() as cursor:
-            known = self._with_token(cursor, request.uid, request.token)
+            known = self._with_submission_key(cursor, request.uid, request.submission_key)
             if known is not None:
                 return self._fetch(cursor, known)
             cursor.execute(
@@ -118,8 +119,11 @@ class Ledger:
                 (made.role, made.environment, made.name, job_id),
             )
             cursor.execute("INSERT INTO payloads VALUES (?, ?, ?)", (job_id, script, snapshot))
-            if request.token:
-                cursor.execute("INSERT INTO tokens VALUES (?, ?, ?)", (request.uid, request.token, job_id))
+            if request.submission_key:
+                cursor.execute(
+                    "INSERT INTO submission_keys VALUES (?, ?, ?)",
+                    (request.uid, request.submission_key, job_id),
+                )
             cursor.executemany(
                 "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
                 [(name, value, job_id) for name, value in request.labels],
@@ -199,10 +203,10 @@ class Ledger:
         """One job. Raises NotFound."""
         return self._fetch(self._reader(), job_id)
 
-    def with_token(self, uid: int, token: str) -> JobRecord | None:
-        """The job that this account submitted with this token; None when there is none."""
+    def with_submission_key(self, uid: int, key: str) -> JobRecord | None:
+        """The job that this account submitted with this key; None when there is none."""
         cursor = self._reader()
-        job_id = self._with_token(cursor, uid, token)
+        job_id = self._with_submission_key(cursor, uid, key)
         return None if job_id is None else self._fetch(cursor, job_id)
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
@@ -232,10 +236,10 @@ class Ledger:
     # Inside
 
     @staticmethod
-    def _with_token(cursor: sqlite3.Cursor, uid: int, token: str) -> int | None:
-        if not token:
+    def _with_submission_key(cursor: sqlite3.Cursor, uid: int, key: str) -> int | None:
+        if not key:
             return None
-        found = cursor.execute("SELECT job_id FROM tokens WHERE uid = ? AND token = ?", (uid, token))
+        found = cursor.execute("SELECT job_id FROM submission_keys WHERE uid = ? AND text = ?", (uid, key))
         row = found.fetchone()
         return None if row is None else int(row[0])
 

@@ -46,11 +46,11 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({ACTIVE_VALUES});
 CREATE INDEX jobs_by_name ON jobs (job_name);
-CREATE TABLE tokens (
+CREATE TABLE submission_keys (
     uid INTEGER NOT NULL,
-    token TEXT NOT NULL,
+    text TEXT NOT NULL,
     job_id INTEGER NOT NULL REFERENCES jobs (id),
-    PRIMARY KEY (uid, token)
+    PRIMARY KEY (uid, text)
 ) WITHOUT ROWID;
 CREATE TABLE labels (
     name TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""A token makes a submission repeatable; labels find a job again."""
+"""A submission key makes a submission repeatable; labels find a job again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def accept(
-    ledger: Ledger, *, token: str = "", uid: int = 5001, labels: tuple[tuple[str, str], ...] = ()
+    ledger: Ledger, *, key: str = "", uid: int = 5001, labels: tuple[tuple[str, str], ...] = ()
 ) -> JobRecord:
     request = JobRequest(
         name="A1",
@@ -31,7 +31,7 @@ def accept(
         working_directory="/scratch/P1",
         resources=Resources(cpus=1, memory_mb=1, disk_mb=1),
         wall_time_seconds=60,
-        token=token,
+        submission_key=key,
         labels=labels,
     )
     return ledger.accept(
@@ -44,34 +44,34 @@ def accept(
     )
 
 
-def test_the_same_token_gives_the_same_job(ledger: Ledger) -> None:
-    first = accept(ledger, token="T1")
-    assert accept(ledger, token="T1") == first
-    assert ledger.with_token(5001, "T1") == first
+def test_the_same_key_gives_the_same_job(ledger: Ledger) -> None:
+    first = accept(ledger, key="T1")
+    assert accept(ledger, key="T1") == first
+    assert ledger.with_submission_key(5001, "T1") == first
     assert len(ledger.jobs(JobSelection())) == 1
     assert len(ledger.events(first.id)) == 1
 
 
-def test_tokens_of_accounts_never_meet_and_no_token_is_no_token(ledger: Ledger) -> None:
-    ids = [accept(ledger, token=token, uid=uid).id for token, uid in [("T", 1), ("T", 2), ("", 1), ("", 1)]]
+def test_keys_of_accounts_never_meet_and_no_key_is_no_key(ledger: Ledger) -> None:
+    ids = [accept(ledger, key=key, uid=uid).id for key, uid in [("T", 1), ("T", 2), ("", 1), ("", 1)]]
     assert ids == [1, 2, 3, 4]
-    assert ledger.with_token(3, "T") is None
-    assert ledger.with_token(1, "") is None
+    assert ledger.with_submission_key(3, "T") is None
+    assert ledger.with_submission_key(1, "") is None
 
 
-def test_a_token_outlives_the_daemon(tmp_path: Path, ledger: Ledger) -> None:
-    first = accept(ledger, token="T1")
+def test_a_key_outlives_the_daemon(tmp_path: Path, ledger: Ledger) -> None:
+    first = accept(ledger, key="T1")
     ledger.close()
     again = Ledger(tmp_path / "ledger.db", ManualClock())
     try:
-        assert accept(again, token="T1").id == first.id
+        assert accept(again, key="T1").id == first.id
     finally:
         again.close()
 
 
-def test_a_token_used_by_many_threads_at_once_makes_one_job(ledger: Ledger) -> None:
+def test_a_key_used_by_many_threads_at_once_makes_one_job(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
-        records = list(pool.map(lambda _: accept(ledger, token="T"), range(40)))
+        records = list(pool.map(lambda _: accept(ledger, key="T"), range(40)))
     assert {record.id for record in records} == {1}
 
 
