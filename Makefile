@@ -2,7 +2,7 @@
 # make test    install what tests need, then everything that CI checks
 # make lint    ruff and mypy only
 # make thrift  regenerate airavata_mesos_plugin/gen from thrift/ (needs thrift-compiler)
-# make bench   print the figures of tests/benchmarks
+# make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands monitoring fetch"
 # make clean   remove what make made
 
 PYTHON ?= python3
@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_TEST := thrift-compiler openssh-server curl wget
+APT_BENCH := slurmctld slurmd slurm-client slurmdbd munge mariadb-server curl
 
 .PHONY: demo test lint unit thrift bench clean system-packages bench-packages
 
@@ -55,8 +56,22 @@ thrift:
 	  cp -r "$$out/airavata_mesos_plugin/gen/$$part" "airavata_mesos_plugin/gen/$$part"; \
 	done
 
-bench: $(VENV)/.installed-test
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.installed-test bench-packages
+	$(BIN)/python -m tests.benchmarks $(BENCHMARKS)
+
+# Real SLURM, which the benchmarks start by themselves: neither now nor at boot is it to run otherwise.
+bench-packages:
+	@missing=$$(for p in $(APT_BENCH); do dpkg -s $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  policy=/usr/sbin/policy-rc.d; \
+	  if [ ! -e $$policy ]; then \
+	    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; trap 'exit 130' INT TERM; \
+	    printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null; $(SUDO) chmod 755 $$policy; \
+	  fi; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing && \
+	  for p in $$missing; do $(SUDO) systemctl disable -q $${p%-server} 2>/dev/null || true; done; \
+	fi
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
