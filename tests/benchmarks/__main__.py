@@ -7,6 +7,8 @@ import os
 import platform
 import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 from . import commands, fetch, monitoring
 from .measure import BenchmarkFailed
@@ -22,8 +24,8 @@ def main() -> int:
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark is called {name!r}")
-    # Servers must not outlive a benchmark that is told to end.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load at the start {load}\n")
     failed = False
@@ -33,7 +35,17 @@ def main() -> int:
         except BenchmarkFailed as failure:
             print(f"benchmark {name} failed: {failure}", file=sys.stderr)
             failed = True
+        except KeyboardInterrupt:
+            print("interrupted; everything that was started has been ended", file=sys.stderr)
+            return 130
     return 1 if failed else 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End the benchmark with its servers, in order: a second signal must not leave some of them running."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
