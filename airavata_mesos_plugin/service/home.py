@@ -73,7 +73,9 @@ class Home:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Be the only daemon of this directory. Raises ConfigurationError when there is another."""
-        with (self.directory / "daemon.lock").open("w") as lock:
+        path = self.directory / "daemon.lock"
+        path.touch(mode=0o600)  # whoever may open it may lock it
+        with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

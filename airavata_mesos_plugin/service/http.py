@@ -53,6 +53,7 @@ class StagingServer:
                 ) from error
             break
         self._port = self._runner.addresses[0][1]
+        self._port_file.touch(mode=0o600)
         self._port_file.write_text(f"{self._port}\n")
 
     async def stop(self) -> None:

@@ -81,8 +81,14 @@ class Site:
     """One home directory with everything that works on it."""
 
     def __init__(
-        self, directory: Path, minicluster: Minicluster | None, settings: Mapping[str, object]
+        self,
+        directory: Path,
+        minicluster: Minicluster | None,
+        settings: Mapping[str, object],
+        prefix: Sequence[str] = (),
     ) -> None:
+        """Nothing is started. ``prefix`` stands before the daemon's command line."""
+        self._prefix = prefix
         self.directory = directory
         self.home = directory / "home"
         self.commands = directory / "bin"
@@ -104,7 +110,12 @@ class Site:
         if self.minicluster is not None:
             self._configure(self.minicluster)
         self._program = Program(
-            [*self.cli_command(), "serve", "--exit-with-parent", *([] if self.config else ["--embedded"])],
+            [
+                *self._prefix,
+                *self.cli_command(),
+                *("serve", "--exit-with-parent"),
+                *([] if self.config else ["--embedded"]),
+            ],
             self.directory / "daemon.log",
             environment(),
         )
