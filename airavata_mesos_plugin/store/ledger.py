@@ -251,13 +251,14 @@ class Ledger:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            self._path.touch(mode=0o600)  # job scripts are in it; SQLite's other files get the same mode
             connection = sqlite3.connect(
                 self._path, timeout=30, isolation_level=None, check_same_thread=False
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise LedgerError(
                 f"cannot open the job ledger {self._path}: {error}",
                 advice="check that the directory is there, belongs to this account and has space",

@@ -1,0 +1,70 @@
+"""Jobs that reach their wall time, with the wrapper's limit shortened by a template of the administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airavata_mesos_plugin import data_files
+from tests.contract.airavata_script import JobScript
+from tests.support.site import Site, lines, running_site
+from tests.support.waiting import wait_for
+
+LIMIT = "limit={{ limit_centiseconds }}"
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site on which a minute of wall time lasts 1.5 seconds: -t knows nothing below a minute."""
+    directory = tmp_path_factory.mktemp("hasty")
+    original = (data_files.directory("templates") / "wrapper" / "run.sh.j2").read_text()
+    assert original.count(LIMIT) == 1
+    override = directory / "templates" / "wrapper" / "run.sh.j2"
+    override.parent.mkdir(parents=True)
+    override.write_text(original.replace(LIMIT, "limit={{ limit_centiseconds // 40 }}"))
+    with running_site(directory, settings={"template_directories": [str(directory / "templates")]}) as site:
+        yield site
+
+
+def minute(work: Path, command: str) -> JobScript:
+    return JobScript(work, command, wall_time="00:1:00")
+
+
+def test_a_job_is_ended_at_its_wall_time_and_keeps_its_outputs(hasty: Site) -> None:
+    job = hasty.accepted(minute(hasty.work(), "echo begun; echo half > part; sleep 60; echo never"))
+    document = hasty.finished(job, "FAILED", seconds=15)
+    assert hasty.airavata.letters(job.job_id) == "TO"
+    sacct = hasty.airavata.execute(f"sacct -X -n -P -o State,ExitCode,Timelimit -j {job.job_id}")
+    assert sacct.stdout == "TIMEOUT|0:0|00:01:00\n"
+    assert document["reason"] == "wall time limit of 60 s reached"
+    assert lines(job.directory / "App.stdout") == ["begun"]
+    assert lines(job.directory / "part") == ["half"]
+    assert "DUE TO TIME LIMIT" in (job.directory / "App.stderr").read_text()
+
+
+def test_a_job_that_ends_before_is_not_touched(hasty: Site) -> None:
+    job = hasty.accepted(minute(hasty.work(), "sleep 0.2; echo done"))
+    hasty.finished(job, "COMPLETE")
+    assert lines(job.directory / "App.stdout") == ["done"]
+
+
+def test_a_script_may_save_its_work_in_the_grace_time(hasty: Site) -> None:
+    job = hasty.accepted(minute(hasty.work(), "trap 'echo saved > checkpoint; exit 0' TERM; sleep 60 & wait"))
+    hasty.finished(job, "FAILED", seconds=15)
+    assert hasty.airavata.letters(job.job_id) == "TO"
+    assert lines(job.directory / "checkpoint") == ["saved"]
+
+
+def test_a_script_that_ignores_the_limit_is_killed_with_all_its_children(hasty: Site) -> None:
+    pids = hasty.directory / "pids"
+    child = "(trap '' TERM; setsid sleep 1000 & echo $!; exec sleep 1001) & echo $!"
+    job = hasty.accepted(
+        minute(hasty.work(), f"trap '' TERM; {{ {child}; }} > {pids}; while :; do sleep 1; done")
+    )
+    hasty.finished(job, "FAILED", seconds=20)
+    assert hasty.airavata.letters(job.job_id) == "TO"
+    started = [int(text) for text in lines(pids)]
+    assert len(started) == 2
+    wait_for(lambda: [pid for pid in started if Path(f"/proc/{pid}").exists()], [].__eq__, "gone")
