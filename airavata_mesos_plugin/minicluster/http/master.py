@@ -86,7 +86,7 @@ class MasterHttp:
             tasks = [task for task in tasks if task.launch.task_id == query["task_id"]]
         # Newest first unless told otherwise; a task without a status yet is the newest of all.
         tasks.sort(
-            key=lambda task: task.statuses[0][1] if task.statuses else float("inf"),
+            key=lambda task: (task.statuses[0][1] if task.statuses else float("inf"), task.launch.task_id),
             reverse=query.get("order") != "asc",
         )
         page = tasks[offset : offset + limit]

@@ -166,8 +166,9 @@ def test_an_executor_that_dies_loses_its_task_and_leaves_nothing(
     )
     guardian, runner = sorted(executors(directory.resolve()))
     os.kill(guardian if which == "guardian" else runner, signal.SIGKILL)
-    gone([*pids, guardian, runner])
     until(lambda: len(probe.tasks(which)) == 2)
+    # A replacement must never run beside what it replaces.
+    assert not any(map(alive, [*pids, guardian, runner]))
     lost, replacement = probe.tasks(which)
     assert events(lost)[-1] == ("LOST", "Abnormal executor termination")
     assert (replacement.ancestorId, replacement.failureCount) == (lost.assignedTask.taskId, 0)

@@ -86,6 +86,12 @@ def test_from_create_to_finish(probe: Probe, work_dir: Path) -> None:
     assert (sandbox / "listing").read_text().split() == [".logs", "listing"]
 
 
+def test_a_process_inherits_no_open_files(probe: Probe, work_dir: Path) -> None:
+    cmdline = "for number in {3..60}; do test -e /proc/$$/fd/$number && echo $number; done; echo end"
+    _, run = finished(probe, work_dir, "inherited", thermos(process("main", cmdline)))
+    assert log(run, "main") == "end\n"
+
+
 def test_the_layout_is_that_of_mesos(probe: Probe, work_dir: Path) -> None:
     task, run = finished(probe, work_dir, "layout", thermos(process("main", "true")))
     real = run.resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.gen.aurora import ttypes as api
@@ -65,6 +65,7 @@ def plain(query: Any) -> set[str]:
     return {task.task_id for task in TASKS if fits(task)}
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=_sets))
 def test_any_query_finds_what_a_plain_search_finds(members: dict[str, Any]) -> None:
     query = api.TaskQuery(**members)

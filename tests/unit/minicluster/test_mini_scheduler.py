@@ -12,6 +12,7 @@ from pytest_mock import MockerFixture
 from airavata_mesos_plugin.gen.aurora import ttypes as api
 from airavata_mesos_plugin.minicluster.clock import ManualClock
 from airavata_mesos_plugin.minicluster.probe import events, job, job_key
+from airavata_mesos_plugin.minicluster.scheduler import queue
 from airavata_mesos_plugin.minicluster.scheduler.core import Driver, Scheduler
 from airavata_mesos_plugin.minicluster.scheduler.handler import Handler
 from airavata_mesos_plugin.minicluster.scheduler.hosts import Host
@@ -171,12 +172,26 @@ def test_flapping_tasks_wait_and_the_first_replacement_does_not(bench: MakeBench
     assert events(third.struct())[0] == ("THROTTLED", "Rescheduled, penalized for 40000 ms for flapping")
     b.clock.advance(39)
     assert third.status is Status.THROTTLED
-    b.clock.advance(500)
+    b.clock.advance(42)
     assert third.events[1].status == Status.PENDING
     assert third.events[1].message is None
 
 
-def test_kill_of_a_pending_task_leaves_no_trace(bench: MakeBench) -> None:
+def test_the_penalty_grows_with_each_flapping_ancestor_up_to_a_limit(bench: MakeBench) -> None:
+    b = bench(flapping_penalty_min=40.0, flapping_penalty_first_max=40.0, flapping_penalty_max=90.0)
+    b.created(maxTaskFailures=-1)
+    found = []
+    for _ in range(12):
+        b.report(b.of()[-1], "STARTING", "RUNNING", "FAILED")
+        message = b.of()[-1].events[0].message
+        found.append(int(message.split()[3]) / 1000 if "penalized" in message else 0.0)
+        b.clock.advance(91)
+    assert found[:2] == [0.0, 40.0]
+    assert 40.0 <= found[2] <= 80.0
+    assert max(found) == 90.0
+
+
+def test_a_kill_of_a_pending_task_leaves_no_trace(bench: MakeBench) -> None:
     b = bench()
     b.created(cpus=100)
     answer = b.call("killTasks", job=job_key("j"), instances=None, message=None)
@@ -371,3 +386,39 @@ def test_executor_overhead_is_a_setting(bench: MakeBench) -> None:
     (small,) = b.created("small", cpus=1.0)
     assert small.status is Status.ASSIGNED
     assert b.scheduler.hosts["S0"].free[:2] == (750, 4096 - 16 - 128)
+
+
+def test_a_round_tries_equal_requests_once(bench: MakeBench, mocker: MockerFixture) -> None:
+    b = bench()
+    (running,) = b.created("running", cpus=2)
+    for number in range(300):
+        b.create(job(f"waiting-{number}", "{}", cpus=1 + number % 2))
+    looked = mocker.spy(queue, "first_fit")
+    b.clock.advance(0.01)
+    assert len(b.scheduler.queue) == 300
+    assert looked.call_count == 2
+    b.report(running, "FINISHED")
+    assert len(b.scheduler.queue) == 298
+    assert b.scheduler.hosts["S0"].free.cpu == 0
+
+
+def test_a_round_has_a_budget_and_the_next_one_follows(bench: MakeBench) -> None:
+    b = bench(max_assignments_per_round=2)
+    b.create(job("j", "{}", instances=5, cpus=0.1))
+    b.clock.advance(0.001)
+    assert statuses(b.of()).count("ASSIGNED") == 2
+    b.clock.advance(0.002)
+    assert statuses(b.of()).count("ASSIGNED") == 5
+
+
+def test_prepared_answers_follow_changes(bench: MakeBench) -> None:
+    b = bench()
+    (task,) = b.created()
+    before = task.struct()
+    assert task.struct() is before
+    assert task.struct_without_config().assignedTask.task.executorConfig == api.ExecutorConfig(
+        name="AuroraExecutor"
+    )
+    assert before.assignedTask.task.executorConfig.data == "{}"
+    b.report(task, "RUNNING")
+    assert (before.status, task.struct().status, task.struct_without_config().status) == (9, 2, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
 from thrift.protocol.TJSONProtocol import TJSONProtocol
@@ -136,6 +136,7 @@ _configs = st.builds(
 )
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(_configs)
 def test_what_a_stock_client_sends_is_read_alike_in_both_protocols(configuration: Any) -> None:
     read = [
@@ -152,6 +153,7 @@ def test_what_a_stock_client_sends_is_read_alike_in_both_protocols(configuration
     hash(read[0].taskConfig)
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(_texts, st.integers(-(2**31), 2**31 - 1))
 def test_what_is_written_as_json_is_read_by_a_stock_client(text: str, number: int) -> None:
     event = api.TaskEvent(timestamp=number, status=2, message=text)
@@ -226,6 +228,7 @@ def test_arguments_that_do_not_fit_in_binary(body: str) -> None:
         Call(Protocol.BINARY, _HEADER + bytes.fromhex(body)).arguments()
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.binary(max_size=200), st.sampled_from(list(Protocol)))
 def test_no_bytes_bring_the_reader_down(noise: bytes, protocol: Protocol) -> None:
     header = _HEADER if protocol is Protocol.BINARY else b'[1,"createJob",1,1,'
