@@ -117,6 +117,27 @@ class FetchSettings(_Settings):
     retry_seconds: float = Field(5.0, ge=0, description="pause before the second try; it doubles")
 
 
+class ThriftSettings(_Settings):
+    """The Thrift service on TCP: TLS only, and only for certificates that an account is named for."""
+
+    listen: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(ge=0, le=65535, description="0: any free port, told in the ready line")
+    certificate: Path = Field(description="PEM file with our certificate and its chain")
+    key: Path = Field(description="PEM file with its key")
+    client_ca: Path = Field(description="PEM file with the authorities whose client certificates count")
+    accounts: Mapping[str, str] = Field(
+        min_length=1, description="name in a client certificate, and the local account that it acts as"
+    )
+
+
+class ServiceSettings(_Settings):
+    """What the daemon offers beside the commands."""
+
+    thrift: ThriftSettings | None = Field(
+        None, description="the Thrift service on TCP; on the Unix socket it is always there"
+    )
+
+
 class ProviderSettings(_Settings):
     """Everything that the provider needs to know."""
 
@@ -130,6 +151,7 @@ class ProviderSettings(_Settings):
     max_script_bytes: int = Field(4 * 1024 * 1024, gt=0, description="as SLURM's max_script_size")
     staging: StagingSettings = StagingSettings()
     fetch: FetchSettings = FetchSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @model_validator(mode="after")
     def _names_agree(self) -> ProviderSettings:

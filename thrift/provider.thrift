@@ -4,8 +4,10 @@
  * The provider as a service: submit jobs, follow them, end them, and read what they leave.
  *
  * Transport: framed, with the strict binary protocol, over a Unix socket (provider.sock in the home
- * directory of the daemon) or over TCP with TLS and client certificates. A frame holds at most 16 MiB
- * in both directions. One connection carries one call at a time.
+ * directory of the daemon) or over TCP with TLS and client certificates. A request may be 1 MiB larger
+ * than the largest script that the settings allow (4 MiB by default); what is larger, malformed, or does
+ * not come within 30 seconds ends the connection. One connection carries one call at a time, and stays
+ * open for 10 minutes without one.
  *
  * The caller is the account at the other end of the Unix socket, or the account that the settings give
  * to the name in the client certificate. Everyone may see the state of all jobs, as squeue shows it;
@@ -27,6 +29,12 @@ const i32 INTERFACE_VERSION = 1
 
 /** Most jobs that one call takes or lists. */
 const i32 MAX_JOBS = 1000
+
+/** Most events of all jobs together in one answer. */
+const i32 MAX_EVENTS = 10000
+
+/** Most files of one listing. */
+const i32 MAX_FILES = 10000
 
 /** Most bytes of a file that one call returns. */
 const i32 MAX_READ_BYTES = 1048576
@@ -130,6 +138,9 @@ struct JobInfo {
   24: optional map<string, string> labels
   /** Oldest first. Only follow fills it, with what came after the given event. */
   25: optional list<JobEvent> events
+  /** Path below the working directory, as bytes; not known for sure before the job has a host. */
+  26: required binary standardOutput
+  27: required binary standardError
 }
 
 /** From where on the events of a job are wanted. */
@@ -268,13 +279,16 @@ exception Failure {
 service MesosProvider {
 
   /** Who answers, and whom it takes the caller for. Repeatable. */
-  Version version() throws (1: Refused refused, 2: Failure failure)
+  Version version() throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /** The queues in the order of the settings. Repeatable. */
-  list<Queue> queues() throws (1: Refused refused, 2: Failure failure)
+  list<Queue> queues() throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /** All clusters with their nodes as last seen; asks no scheduler. Repeatable. */
-  list<Cluster> capacity() throws (1: Refused refused, 2: Failure failure)
+  list<Cluster> capacity() throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /**
    * Accept a job; it is durable when this returns, and starts later.
@@ -286,20 +300,21 @@ service MesosProvider {
   JobInfo submit(1: string token, 2: JobSpec job) throws (
     1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
-  /** The job that was submitted with a token by this account. Repeatable. */
-  JobInfo findByToken(1: string token) throws (1: NotFound notFound, 2: Refused refused, 3: Failure failure)
+  /** The job that this account submitted with a token. Repeatable. */
+  JobInfo find(1: string token) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /**
    * The jobs with these ids, each with the events that came after its cursor, in the order of the
-   * cursors. Jobs that do not exist are left out. At most MAX_JOBS; of a long history at most 1000
-   * events come in one answer, the next call gets the rest. Repeatable.
+   * cursors. Jobs that do not exist are left out. At most MAX_JOBS cursors; at most MAX_EVENTS events
+   * come in one answer, the next call gets the rest. Repeatable.
    */
   list<JobInfo> follow(1: list<Cursor> cursors) throws (
-    1: InvalidRequest invalid, 2: Refused refused, 3: Failure failure)
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /** The jobs that a query names, newest first, without their events. Repeatable. */
   list<JobInfo> jobs(1: JobQuery query) throws (
-    1: InvalidRequest invalid, 2: Refused refused, 3: Failure failure)
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /**
    * Ask for the end of jobs; durable when this returns, and carried out soon after. A job is over once
@@ -307,31 +322,32 @@ service MesosProvider {
    * not exist are left out of the answer. Repeatable.
    */
   list<CancelResult> cancel(1: list<i64> jobIds) throws (
-    1: InvalidRequest invalid, 2: Refused refused, 3: Failure failure)
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /** The script of a job as it was accepted. Repeatable. */
-  string script(1: i64 jobId) throws (1: NotFound notFound, 2: Refused refused, 3: Failure failure)
+  string script(1: i64 jobId) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
-  /** What a job left in its working directory so far, by name. Repeatable. */
-  list<OutputFile> outputs(1: i64 jobId) throws (
-    1: NotFound notFound, 2: Refused refused, 3: Failure failure)
+  /**
+   * What a job has left in its working directory so far, in the order of the names' bytes: at most
+   * MAX_FILES whose names come after the given one, which is empty at first. Repeatable.
+   */
+  list<OutputFile> outputs(1: i64 jobId, 2: binary afterName) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /**
    * Bytes of a file of the working directory from an offset on: from the sandbox while the job runs,
-   * from the directory afterwards. An empty piece means that there is nothing new, or that the file is
-   * not there yet. At most length bytes, and never more than MAX_READ_BYTES. Repeatable.
+   * from the directory afterwards. A negative offset counts from the present end. An empty piece means
+   * that there is nothing new, or that the file is not there yet. At most length bytes, and never more
+   * than MAX_READ_BYTES. Repeatable.
    */
-  FileChunk readOutput(1: i64 jobId, 2: binary name, 3: i64 offset, 4: i32 length) throws (
+  FileChunk read(1: i64 jobId, 2: binary name, 3: i64 offset, 4: i32 length) throws (
     1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 
   /**
-   * The last bytes of standard output, or of standard error, as far as they are there. The offset of
-   * the piece leads on with readOutput and the name that the answer of logName gives. Repeatable.
+   * The last bytes of standard output, or of standard error, as far as they are there. The offset leads
+   * on with read and the name of the log in JobInfo. Repeatable.
    */
-  FileChunk tailLog(1: i64 jobId, 2: bool standardError, 3: i32 length) throws (
+  FileChunk tail(1: i64 jobId, 2: bool standardError, 3: i32 length) throws (
     1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
-
-  /** Path below the working directory of standard output or standard error. Repeatable. */
-  binary logName(1: i64 jobId, 2: bool standardError) throws (
-    1: NotFound notFound, 2: Refused refused, 3: Failure failure)
 }

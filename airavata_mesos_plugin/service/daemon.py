@@ -23,6 +23,7 @@ from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.service.http import StagingServer
 from airavata_mesos_plugin.service.loops import Loops
 from airavata_mesos_plugin.service.parts import close_parts, make_parts
+from airavata_mesos_plugin.service.peers import PeerServer
 from airavata_mesos_plugin.service.people import PeopleCalls
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,10 @@ class Daemon:
             commands = CommandServer(self._home.socket, provider, people)
             await commands.start()
             stack.push_async_callback(commands.stop)
-            self._announce(staging)
+            peers = PeerServer(self._home.peer_socket, provider, settings.service)
+            stack.push_async_callback(peers.stop)
+            await peers.start()
+            self._announce(staging, peers)
             return await self._watch(over, clusters)
 
     async def _watch(self, over: asyncio.Event, clusters: list[EmbeddedCluster]) -> int:
@@ -107,8 +111,9 @@ class Daemon:
             "config": str(self._config) if self._config else None,
         }
 
-    def _announce(self, staging: StagingServer) -> None:
-        ready = {"pid": os.getpid(), "socket": str(self._home.socket), "http": staging.url}
+    def _announce(self, staging: StagingServer, peers: PeerServer) -> None:
+        ready: dict[str, object] = {"pid": os.getpid(), "socket": str(self._home.socket), "http": staging.url}
+        ready.update(provider_socket=str(self._home.peer_socket), provider_port=peers.port)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 

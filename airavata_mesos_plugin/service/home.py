@@ -31,6 +31,10 @@ class Home:
         return self.directory / "command.sock"
 
     @property
+    def peer_socket(self) -> Path:
+        return self.directory / "provider.sock"
+
+    @property
     def secret(self) -> Path:
         return self.directory / "secret"
 
@@ -63,11 +67,12 @@ class Home:
                 f"cannot use the home directory {self.directory}: {error.strerror}",
                 advice="set AIRAVATA_MESOS_HOME to a directory that this account may write",
             ) from error
-        if len(os.fsencode(self.socket)) > _LONGEST_SOCKET_PATH:
+        longest = max(self.socket, self.peer_socket, key=lambda path: len(os.fsencode(path)))
+        if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
             raise ConfigurationError(
-                f"the path {self.socket} is too long for a Unix socket",
+                f"the path {longest} is too long for a Unix socket",
                 advice=f"set AIRAVATA_MESOS_HOME to a path of at most "
-                f"{_LONGEST_SOCKET_PATH - len(self.socket.name) - 1} bytes",
+                f"{_LONGEST_SOCKET_PATH - len(longest.name) - 1} bytes",
             )
 
     @contextmanager

@@ -59,9 +59,9 @@ class Iface(object):
         """
         pass
 
-    def findByToken(self, token):
+    def find(self, token):
         """
-        The job that was submitted with a token by this account. Repeatable.
+        The job that this account submitted with a token. Repeatable.
 
         Parameters:
          - token
@@ -72,8 +72,8 @@ class Iface(object):
     def follow(self, cursors):
         """
         The jobs with these ids, each with the events that came after its cursor, in the order of the
-        cursors. Jobs that do not exist are left out. At most MAX_JOBS; of a long history at most 1000
-        events come in one answer, the next call gets the rest. Repeatable.
+        cursors. Jobs that do not exist are left out. At most MAX_JOBS cursors; at most MAX_EVENTS events
+        come in one answer, the next call gets the rest. Repeatable.
 
         Parameters:
          - cursors
@@ -113,21 +113,24 @@ class Iface(object):
         """
         pass
 
-    def outputs(self, jobId):
+    def outputs(self, jobId, afterName):
         """
-        What a job left in its working directory so far, by name. Repeatable.
+        What a job has left in its working directory so far, in the order of the names' bytes: at most
+        MAX_FILES whose names come after the given one, which is empty at first. Repeatable.
 
         Parameters:
          - jobId
+         - afterName
 
         """
         pass
 
-    def readOutput(self, jobId, name, offset, length):
+    def read(self, jobId, name, offset, length):
         """
         Bytes of a file of the working directory from an offset on: from the sandbox while the job runs,
-        from the directory afterwards. An empty piece means that there is nothing new, or that the file is
-        not there yet. At most length bytes, and never more than MAX_READ_BYTES. Repeatable.
+        from the directory afterwards. A negative offset counts from the present end. An empty piece means
+        that there is nothing new, or that the file is not there yet. At most length bytes, and never more
+        than MAX_READ_BYTES. Repeatable.
 
         Parameters:
          - jobId
@@ -138,26 +141,15 @@ class Iface(object):
         """
         pass
 
-    def tailLog(self, jobId, standardError, length):
+    def tail(self, jobId, standardError, length):
         """
-        The last bytes of standard output, or of standard error, as far as they are there. The offset of
-        the piece leads on with readOutput and the name that the answer of logName gives. Repeatable.
+        The last bytes of standard output, or of standard error, as far as they are there. The offset leads
+        on with read and the name of the log in JobInfo. Repeatable.
 
         Parameters:
          - jobId
          - standardError
          - length
-
-        """
-        pass
-
-    def logName(self, jobId, standardError):
-        """
-        Path below the working directory of standard output or standard error. Repeatable.
-
-        Parameters:
-         - jobId
-         - standardError
 
         """
         pass
@@ -202,6 +194,10 @@ class Client(Iface):
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -236,6 +232,10 @@ class Client(Iface):
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -270,6 +270,10 @@ class Client(Iface):
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -324,26 +328,26 @@ class Client(Iface):
             raise result.failure
         raise TApplicationException(TApplicationException.MISSING_RESULT, "submit failed: unknown result")
 
-    def findByToken(self, token):
+    def find(self, token):
         """
-        The job that was submitted with a token by this account. Repeatable.
+        The job that this account submitted with a token. Repeatable.
 
         Parameters:
          - token
 
         """
-        self.send_findByToken(token)
-        return self.recv_findByToken()
+        self.send_find(token)
+        return self.recv_find()
 
-    def send_findByToken(self, token):
-        self._oprot.writeMessageBegin('findByToken', TMessageType.CALL, self._seqid)
-        args = findByToken_args()
+    def send_find(self, token):
+        self._oprot.writeMessageBegin('find', TMessageType.CALL, self._seqid)
+        args = find_args()
         args.token = token
         args.write(self._oprot)
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
 
-    def recv_findByToken(self):
+    def recv_find(self):
         iprot = self._iprot
         (fname, mtype, rseqid) = iprot.readMessageBegin()
         if mtype == TMessageType.EXCEPTION:
@@ -351,24 +355,26 @@ class Client(Iface):
             x.read(iprot)
             iprot.readMessageEnd()
             raise x
-        result = findByToken_result()
+        result = find_result()
         result.read(iprot)
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
         if result.notFound is not None:
             raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
             raise result.failure
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "findByToken failed: unknown result")
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "find failed: unknown result")
 
     def follow(self, cursors):
         """
         The jobs with these ids, each with the events that came after its cursor, in the order of the
-        cursors. Jobs that do not exist are left out. At most MAX_JOBS; of a long history at most 1000
-        events come in one answer, the next call gets the rest. Repeatable.
+        cursors. Jobs that do not exist are left out. At most MAX_JOBS cursors; at most MAX_EVENTS events
+        come in one answer, the next call gets the rest. Repeatable.
 
         Parameters:
          - cursors
@@ -400,6 +406,8 @@ class Client(Iface):
             return result.success
         if result.invalid is not None:
             raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -440,6 +448,8 @@ class Client(Iface):
             return result.success
         if result.invalid is not None:
             raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -482,6 +492,8 @@ class Client(Iface):
             return result.success
         if result.invalid is not None:
             raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
         if result.refused is not None:
             raise result.refused
         if result.failure is not None:
@@ -520,6 +532,8 @@ class Client(Iface):
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
         if result.notFound is not None:
             raise result.notFound
         if result.refused is not None:
@@ -528,21 +542,24 @@ class Client(Iface):
             raise result.failure
         raise TApplicationException(TApplicationException.MISSING_RESULT, "script failed: unknown result")
 
-    def outputs(self, jobId):
+    def outputs(self, jobId, afterName):
         """
-        What a job left in its working directory so far, by name. Repeatable.
+        What a job has left in its working directory so far, in the order of the names' bytes: at most
+        MAX_FILES whose names come after the given one, which is empty at first. Repeatable.
 
         Parameters:
          - jobId
+         - afterName
 
         """
-        self.send_outputs(jobId)
+        self.send_outputs(jobId, afterName)
         return self.recv_outputs()
 
-    def send_outputs(self, jobId):
+    def send_outputs(self, jobId, afterName):
         self._oprot.writeMessageBegin('outputs', TMessageType.CALL, self._seqid)
         args = outputs_args()
         args.jobId = jobId
+        args.afterName = afterName
         args.write(self._oprot)
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
@@ -560,6 +577,8 @@ class Client(Iface):
         iprot.readMessageEnd()
         if result.success is not None:
             return result.success
+        if result.invalid is not None:
+            raise result.invalid
         if result.notFound is not None:
             raise result.notFound
         if result.refused is not None:
@@ -568,11 +587,12 @@ class Client(Iface):
             raise result.failure
         raise TApplicationException(TApplicationException.MISSING_RESULT, "outputs failed: unknown result")
 
-    def readOutput(self, jobId, name, offset, length):
+    def read(self, jobId, name, offset, length):
         """
         Bytes of a file of the working directory from an offset on: from the sandbox while the job runs,
-        from the directory afterwards. An empty piece means that there is nothing new, or that the file is
-        not there yet. At most length bytes, and never more than MAX_READ_BYTES. Repeatable.
+        from the directory afterwards. A negative offset counts from the present end. An empty piece means
+        that there is nothing new, or that the file is not there yet. At most length bytes, and never more
+        than MAX_READ_BYTES. Repeatable.
 
         Parameters:
          - jobId
@@ -581,12 +601,12 @@ class Client(Iface):
          - length
 
         """
-        self.send_readOutput(jobId, name, offset, length)
-        return self.recv_readOutput()
+        self.send_read(jobId, name, offset, length)
+        return self.recv_read()
 
-    def send_readOutput(self, jobId, name, offset, length):
-        self._oprot.writeMessageBegin('readOutput', TMessageType.CALL, self._seqid)
-        args = readOutput_args()
+    def send_read(self, jobId, name, offset, length):
+        self._oprot.writeMessageBegin('read', TMessageType.CALL, self._seqid)
+        args = read_args()
         args.jobId = jobId
         args.name = name
         args.offset = offset
@@ -595,7 +615,7 @@ class Client(Iface):
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
 
-    def recv_readOutput(self):
+    def recv_read(self):
         iprot = self._iprot
         (fname, mtype, rseqid) = iprot.readMessageBegin()
         if mtype == TMessageType.EXCEPTION:
@@ -603,7 +623,7 @@ class Client(Iface):
             x.read(iprot)
             iprot.readMessageEnd()
             raise x
-        result = readOutput_result()
+        result = read_result()
         result.read(iprot)
         iprot.readMessageEnd()
         if result.success is not None:
@@ -616,12 +636,12 @@ class Client(Iface):
             raise result.refused
         if result.failure is not None:
             raise result.failure
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "readOutput failed: unknown result")
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "read failed: unknown result")
 
-    def tailLog(self, jobId, standardError, length):
+    def tail(self, jobId, standardError, length):
         """
-        The last bytes of standard output, or of standard error, as far as they are there. The offset of
-        the piece leads on with readOutput and the name that the answer of logName gives. Repeatable.
+        The last bytes of standard output, or of standard error, as far as they are there. The offset leads
+        on with read and the name of the log in JobInfo. Repeatable.
 
         Parameters:
          - jobId
@@ -629,12 +649,12 @@ class Client(Iface):
          - length
 
         """
-        self.send_tailLog(jobId, standardError, length)
-        return self.recv_tailLog()
+        self.send_tail(jobId, standardError, length)
+        return self.recv_tail()
 
-    def send_tailLog(self, jobId, standardError, length):
-        self._oprot.writeMessageBegin('tailLog', TMessageType.CALL, self._seqid)
-        args = tailLog_args()
+    def send_tail(self, jobId, standardError, length):
+        self._oprot.writeMessageBegin('tail', TMessageType.CALL, self._seqid)
+        args = tail_args()
         args.jobId = jobId
         args.standardError = standardError
         args.length = length
@@ -642,7 +662,7 @@ class Client(Iface):
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
 
-    def recv_tailLog(self):
+    def recv_tail(self):
         iprot = self._iprot
         (fname, mtype, rseqid) = iprot.readMessageBegin()
         if mtype == TMessageType.EXCEPTION:
@@ -650,7 +670,7 @@ class Client(Iface):
             x.read(iprot)
             iprot.readMessageEnd()
             raise x
-        result = tailLog_result()
+        result = tail_result()
         result.read(iprot)
         iprot.readMessageEnd()
         if result.success is not None:
@@ -663,49 +683,7 @@ class Client(Iface):
             raise result.refused
         if result.failure is not None:
             raise result.failure
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "tailLog failed: unknown result")
-
-    def logName(self, jobId, standardError):
-        """
-        Path below the working directory of standard output or standard error. Repeatable.
-
-        Parameters:
-         - jobId
-         - standardError
-
-        """
-        self.send_logName(jobId, standardError)
-        return self.recv_logName()
-
-    def send_logName(self, jobId, standardError):
-        self._oprot.writeMessageBegin('logName', TMessageType.CALL, self._seqid)
-        args = logName_args()
-        args.jobId = jobId
-        args.standardError = standardError
-        args.write(self._oprot)
-        self._oprot.writeMessageEnd()
-        self._oprot.trans.flush()
-
-    def recv_logName(self):
-        iprot = self._iprot
-        (fname, mtype, rseqid) = iprot.readMessageBegin()
-        if mtype == TMessageType.EXCEPTION:
-            x = TApplicationException()
-            x.read(iprot)
-            iprot.readMessageEnd()
-            raise x
-        result = logName_result()
-        result.read(iprot)
-        iprot.readMessageEnd()
-        if result.success is not None:
-            return result.success
-        if result.notFound is not None:
-            raise result.notFound
-        if result.refused is not None:
-            raise result.refused
-        if result.failure is not None:
-            raise result.failure
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "logName failed: unknown result")
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "tail failed: unknown result")
 
 
 class Processor(Iface, TProcessor):
@@ -716,15 +694,14 @@ class Processor(Iface, TProcessor):
         self._processMap["queues"] = Processor.process_queues
         self._processMap["capacity"] = Processor.process_capacity
         self._processMap["submit"] = Processor.process_submit
-        self._processMap["findByToken"] = Processor.process_findByToken
+        self._processMap["find"] = Processor.process_find
         self._processMap["follow"] = Processor.process_follow
         self._processMap["jobs"] = Processor.process_jobs
         self._processMap["cancel"] = Processor.process_cancel
         self._processMap["script"] = Processor.process_script
         self._processMap["outputs"] = Processor.process_outputs
-        self._processMap["readOutput"] = Processor.process_readOutput
-        self._processMap["tailLog"] = Processor.process_tailLog
-        self._processMap["logName"] = Processor.process_logName
+        self._processMap["read"] = Processor.process_read
+        self._processMap["tail"] = Processor.process_tail
         self._on_message_begin = None
 
     def on_message_begin(self, func):
@@ -757,6 +734,12 @@ class Processor(Iface, TProcessor):
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -786,6 +769,12 @@ class Processor(Iface, TProcessor):
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -815,6 +804,12 @@ class Processor(Iface, TProcessor):
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -869,16 +864,19 @@ class Processor(Iface, TProcessor):
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
-    def process_findByToken(self, seqid, iprot, oprot):
-        args = findByToken_args()
+    def process_find(self, seqid, iprot, oprot):
+        args = find_args()
         args.read(iprot)
         iprot.readMessageEnd()
-        result = findByToken_result()
+        result = find_result()
         try:
-            result.success = self._handler.findByToken(args.token)
+            result.success = self._handler.find(args.token)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
         except NotFound as notFound:
             msg_type = TMessageType.REPLY
             result.notFound = notFound
@@ -896,7 +894,7 @@ class Processor(Iface, TProcessor):
             logging.exception('Unexpected exception in handler')
             msg_type = TMessageType.EXCEPTION
             result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("findByToken", msg_type, seqid)
+        oprot.writeMessageBegin("find", msg_type, seqid)
         result.write(oprot)
         oprot.writeMessageEnd()
         oprot.trans.flush()
@@ -914,6 +912,9 @@ class Processor(Iface, TProcessor):
         except InvalidRequest as invalid:
             msg_type = TMessageType.REPLY
             result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -946,6 +947,9 @@ class Processor(Iface, TProcessor):
         except InvalidRequest as invalid:
             msg_type = TMessageType.REPLY
             result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -978,6 +982,9 @@ class Processor(Iface, TProcessor):
         except InvalidRequest as invalid:
             msg_type = TMessageType.REPLY
             result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Refused as refused:
             msg_type = TMessageType.REPLY
             result.refused = refused
@@ -1007,6 +1014,9 @@ class Processor(Iface, TProcessor):
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
         except NotFound as notFound:
             msg_type = TMessageType.REPLY
             result.notFound = notFound
@@ -1035,10 +1045,13 @@ class Processor(Iface, TProcessor):
         iprot.readMessageEnd()
         result = outputs_result()
         try:
-            result.success = self._handler.outputs(args.jobId)
+            result.success = self._handler.outputs(args.jobId, args.afterName)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
         except NotFound as notFound:
             msg_type = TMessageType.REPLY
             result.notFound = notFound
@@ -1061,13 +1074,13 @@ class Processor(Iface, TProcessor):
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
-    def process_readOutput(self, seqid, iprot, oprot):
-        args = readOutput_args()
+    def process_read(self, seqid, iprot, oprot):
+        args = read_args()
         args.read(iprot)
         iprot.readMessageEnd()
-        result = readOutput_result()
+        result = read_result()
         try:
-            result.success = self._handler.readOutput(args.jobId, args.name, args.offset, args.length)
+            result.success = self._handler.read(args.jobId, args.name, args.offset, args.length)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
@@ -1091,18 +1104,18 @@ class Processor(Iface, TProcessor):
             logging.exception('Unexpected exception in handler')
             msg_type = TMessageType.EXCEPTION
             result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("readOutput", msg_type, seqid)
+        oprot.writeMessageBegin("read", msg_type, seqid)
         result.write(oprot)
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
-    def process_tailLog(self, seqid, iprot, oprot):
-        args = tailLog_args()
+    def process_tail(self, seqid, iprot, oprot):
+        args = tail_args()
         args.read(iprot)
         iprot.readMessageEnd()
-        result = tailLog_result()
+        result = tail_result()
         try:
-            result.success = self._handler.tailLog(args.jobId, args.standardError, args.length)
+            result.success = self._handler.tail(args.jobId, args.standardError, args.length)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
@@ -1126,39 +1139,7 @@ class Processor(Iface, TProcessor):
             logging.exception('Unexpected exception in handler')
             msg_type = TMessageType.EXCEPTION
             result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("tailLog", msg_type, seqid)
-        result.write(oprot)
-        oprot.writeMessageEnd()
-        oprot.trans.flush()
-
-    def process_logName(self, seqid, iprot, oprot):
-        args = logName_args()
-        args.read(iprot)
-        iprot.readMessageEnd()
-        result = logName_result()
-        try:
-            result.success = self._handler.logName(args.jobId, args.standardError)
-            msg_type = TMessageType.REPLY
-        except TTransport.TTransportException:
-            raise
-        except NotFound as notFound:
-            msg_type = TMessageType.REPLY
-            result.notFound = notFound
-        except Refused as refused:
-            msg_type = TMessageType.REPLY
-            result.refused = refused
-        except Failure as failure:
-            msg_type = TMessageType.REPLY
-            result.failure = failure
-        except TApplicationException as ex:
-            logging.exception('TApplication exception in handler')
-            msg_type = TMessageType.EXCEPTION
-            result = ex
-        except Exception:
-            logging.exception('Unexpected exception in handler')
-            msg_type = TMessageType.EXCEPTION
-            result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("logName", msg_type, seqid)
+        oprot.writeMessageBegin("tail", msg_type, seqid)
         result.write(oprot)
         oprot.writeMessageEnd()
         oprot.trans.flush()
@@ -1213,14 +1194,18 @@ class version_result(object):
     """
     Attributes:
      - success
+     - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -1241,10 +1226,20 @@ class version_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -1263,12 +1258,20 @@ class version_result(object):
             oprot.writeFieldBegin('success', TType.STRUCT, 0)
             self.success.write(oprot)
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 1)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 2)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -1290,8 +1293,10 @@ class version_result(object):
 all_structs.append(version_result)
 version_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [Version, None], None, ),  # 0
-    (1, TType.STRUCT, 'refused', [Refused, None], None, ),  # 1
-    (2, TType.STRUCT, 'failure', [Failure, None], None, ),  # 2
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -1342,14 +1347,18 @@ class queues_result(object):
     """
     Attributes:
      - success
+     - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -1375,10 +1384,20 @@ class queues_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -1400,12 +1419,20 @@ class queues_result(object):
                 iter82.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 1)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 2)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -1427,8 +1454,10 @@ class queues_result(object):
 all_structs.append(queues_result)
 queues_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [Queue, None], False), None, ),  # 0
-    (1, TType.STRUCT, 'refused', [Refused, None], None, ),  # 1
-    (2, TType.STRUCT, 'failure', [Failure, None], None, ),  # 2
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -1479,14 +1508,18 @@ class capacity_result(object):
     """
     Attributes:
      - success
+     - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -1512,10 +1545,20 @@ class capacity_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -1537,12 +1580,20 @@ class capacity_result(object):
                 iter89.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 1)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 2)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -1564,8 +1615,10 @@ class capacity_result(object):
 all_structs.append(capacity_result)
 capacity_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [Cluster, None], False), None, ),  # 0
-    (1, TType.STRUCT, 'refused', [Refused, None], None, ),  # 1
-    (2, TType.STRUCT, 'failure', [Failure, None], None, ),  # 2
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -1754,7 +1807,7 @@ submit_result.thrift_spec = (
 )
 
 
-class findByToken_args(object):
+class find_args(object):
     """
     Attributes:
      - token
@@ -1788,7 +1841,7 @@ class findByToken_args(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('findByToken_args')
+        oprot.writeStructBegin('find_args')
         if self.token is not None:
             oprot.writeFieldBegin('token', TType.STRING, 1)
             oprot.writeString(self.token.encode('utf-8') if sys.version_info[0] == 2 else self.token)
@@ -1809,17 +1862,18 @@ class findByToken_args(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(findByToken_args)
-findByToken_args.thrift_spec = (
+all_structs.append(find_args)
+find_args.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'token', 'UTF8', None, ),  # 1
 )
 
 
-class findByToken_result(object):
+class find_result(object):
     """
     Attributes:
      - success
+     - invalid
      - notFound
      - refused
      - failure
@@ -1827,8 +1881,9 @@ class findByToken_result(object):
     """
 
 
-    def __init__(self, success=None, notFound=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
         self.notFound = notFound
         self.refused = refused
         self.failure = failure
@@ -1850,15 +1905,20 @@ class findByToken_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -1872,21 +1932,25 @@ class findByToken_result(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('findByToken_result')
+        oprot.writeStructBegin('find_result')
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.STRUCT, 0)
             self.success.write(oprot)
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
         if self.notFound is not None:
-            oprot.writeFieldBegin('notFound', TType.STRUCT, 1)
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
             self.notFound.write(oprot)
             oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -1905,12 +1969,13 @@ class findByToken_result(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(findByToken_result)
-findByToken_result.thrift_spec = (
+all_structs.append(find_result)
+find_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [JobInfo, None], None, ),  # 0
-    (1, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -1990,15 +2055,17 @@ class follow_result(object):
     Attributes:
      - success
      - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, invalid=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
         self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -2029,10 +2096,15 @@ class follow_result(object):
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -2058,12 +2130,16 @@ class follow_result(object):
             oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
             self.invalid.write(oprot)
             oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2086,8 +2162,9 @@ all_structs.append(follow_result)
 follow_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [JobInfo, None], False), None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -2159,15 +2236,17 @@ class jobs_result(object):
     Attributes:
      - success
      - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, invalid=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
         self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -2198,10 +2277,15 @@ class jobs_result(object):
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -2227,12 +2311,16 @@ class jobs_result(object):
             oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
             self.invalid.write(oprot)
             oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2255,8 +2343,9 @@ all_structs.append(jobs_result)
 jobs_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [JobInfo, None], False), None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -2335,15 +2424,17 @@ class cancel_result(object):
     Attributes:
      - success
      - invalid
+     - notFound
      - refused
      - failure
 
     """
 
 
-    def __init__(self, success=None, invalid=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
         self.invalid = invalid
+        self.notFound = notFound
         self.refused = refused
         self.failure = failure
 
@@ -2374,10 +2465,15 @@ class cancel_result(object):
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -2403,12 +2499,16 @@ class cancel_result(object):
             oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
             self.invalid.write(oprot)
             oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2431,8 +2531,9 @@ all_structs.append(cancel_result)
 cancel_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [CancelResult, None], False), None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -2502,6 +2603,7 @@ class script_result(object):
     """
     Attributes:
      - success
+     - invalid
      - notFound
      - refused
      - failure
@@ -2509,8 +2611,9 @@ class script_result(object):
     """
 
 
-    def __init__(self, success=None, notFound=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
         self.notFound = notFound
         self.refused = refused
         self.failure = failure
@@ -2531,15 +2634,20 @@ class script_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -2558,16 +2666,20 @@ class script_result(object):
             oprot.writeFieldBegin('success', TType.STRING, 0)
             oprot.writeString(self.success.encode('utf-8') if sys.version_info[0] == 2 else self.success)
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
         if self.notFound is not None:
-            oprot.writeFieldBegin('notFound', TType.STRUCT, 1)
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
             self.notFound.write(oprot)
             oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2589,9 +2701,10 @@ class script_result(object):
 all_structs.append(script_result)
 script_result.thrift_spec = (
     (0, TType.STRING, 'success', 'UTF8', None, ),  # 0
-    (1, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
@@ -2599,12 +2712,14 @@ class outputs_args(object):
     """
     Attributes:
      - jobId
+     - afterName
 
     """
 
 
-    def __init__(self, jobId=None,):
+    def __init__(self, jobId=None, afterName=None,):
         self.jobId = jobId
+        self.afterName = afterName
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -2620,6 +2735,11 @@ class outputs_args(object):
                     self.jobId = iprot.readI64()
                 else:
                     iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.afterName = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -2633,6 +2753,10 @@ class outputs_args(object):
         if self.jobId is not None:
             oprot.writeFieldBegin('jobId', TType.I64, 1)
             oprot.writeI64(self.jobId)
+            oprot.writeFieldEnd()
+        if self.afterName is not None:
+            oprot.writeFieldBegin('afterName', TType.STRING, 2)
+            oprot.writeBinary(self.afterName)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -2654,6 +2778,7 @@ all_structs.append(outputs_args)
 outputs_args.thrift_spec = (
     None,  # 0
     (1, TType.I64, 'jobId', None, None, ),  # 1
+    (2, TType.STRING, 'afterName', 'BINARY', None, ),  # 2
 )
 
 
@@ -2661,6 +2786,7 @@ class outputs_result(object):
     """
     Attributes:
      - success
+     - invalid
      - notFound
      - refused
      - failure
@@ -2668,8 +2794,9 @@ class outputs_result(object):
     """
 
 
-    def __init__(self, success=None, notFound=None, refused=None, failure=None,):
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
         self.success = success
+        self.invalid = invalid
         self.notFound = notFound
         self.refused = refused
         self.failure = failure
@@ -2696,15 +2823,20 @@ class outputs_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.invalid = InvalidRequest.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.notFound = NotFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
                 if ftype == TType.STRUCT:
                     self.failure = Failure.read(iprot)
                 else:
@@ -2726,16 +2858,20 @@ class outputs_result(object):
                 iter131.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
         if self.notFound is not None:
-            oprot.writeFieldBegin('notFound', TType.STRUCT, 1)
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
             self.notFound.write(oprot)
             oprot.writeFieldEnd()
         if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
             self.refused.write(oprot)
             oprot.writeFieldEnd()
         if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
             self.failure.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2757,13 +2893,14 @@ class outputs_result(object):
 all_structs.append(outputs_result)
 outputs_result.thrift_spec = (
     (0, TType.LIST, 'success', (TType.STRUCT, [OutputFile, None], False), None, ),  # 0
-    (1, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
 )
 
 
-class readOutput_args(object):
+class read_args(object):
     """
     Attributes:
      - jobId
@@ -2818,7 +2955,7 @@ class readOutput_args(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('readOutput_args')
+        oprot.writeStructBegin('read_args')
         if self.jobId is not None:
             oprot.writeFieldBegin('jobId', TType.I64, 1)
             oprot.writeI64(self.jobId)
@@ -2851,8 +2988,8 @@ class readOutput_args(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(readOutput_args)
-readOutput_args.thrift_spec = (
+all_structs.append(read_args)
+read_args.thrift_spec = (
     None,  # 0
     (1, TType.I64, 'jobId', None, None, ),  # 1
     (2, TType.STRING, 'name', 'BINARY', None, ),  # 2
@@ -2861,7 +2998,7 @@ readOutput_args.thrift_spec = (
 )
 
 
-class readOutput_result(object):
+class read_result(object):
     """
     Attributes:
      - success
@@ -2924,7 +3061,7 @@ class readOutput_result(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('readOutput_result')
+        oprot.writeStructBegin('read_result')
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.STRUCT, 0)
             self.success.write(oprot)
@@ -2961,8 +3098,8 @@ class readOutput_result(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(readOutput_result)
-readOutput_result.thrift_spec = (
+all_structs.append(read_result)
+read_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [FileChunk, None], None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
     (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
@@ -2971,7 +3108,7 @@ readOutput_result.thrift_spec = (
 )
 
 
-class tailLog_args(object):
+class tail_args(object):
     """
     Attributes:
      - jobId
@@ -3019,7 +3156,7 @@ class tailLog_args(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('tailLog_args')
+        oprot.writeStructBegin('tail_args')
         if self.jobId is not None:
             oprot.writeFieldBegin('jobId', TType.I64, 1)
             oprot.writeI64(self.jobId)
@@ -3048,8 +3185,8 @@ class tailLog_args(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(tailLog_args)
-tailLog_args.thrift_spec = (
+all_structs.append(tail_args)
+tail_args.thrift_spec = (
     None,  # 0
     (1, TType.I64, 'jobId', None, None, ),  # 1
     (2, TType.BOOL, 'standardError', None, None, ),  # 2
@@ -3057,7 +3194,7 @@ tailLog_args.thrift_spec = (
 )
 
 
-class tailLog_result(object):
+class tail_result(object):
     """
     Attributes:
      - success
@@ -3120,7 +3257,7 @@ class tailLog_result(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('tailLog_result')
+        oprot.writeStructBegin('tail_result')
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.STRUCT, 0)
             self.success.write(oprot)
@@ -3157,184 +3294,13 @@ class tailLog_result(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(tailLog_result)
-tailLog_result.thrift_spec = (
+all_structs.append(tail_result)
+tail_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [FileChunk, None], None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
     (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
     (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
     (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
-)
-
-
-class logName_args(object):
-    """
-    Attributes:
-     - jobId
-     - standardError
-
-    """
-
-
-    def __init__(self, jobId=None, standardError=None,):
-        self.jobId = jobId
-        self.standardError = standardError
-
-    def read(self, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
-            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
-            return
-        iprot.readStructBegin()
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.I64:
-                    self.jobId = iprot.readI64()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.BOOL:
-                    self.standardError = iprot.readBool()
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('logName_args')
-        if self.jobId is not None:
-            oprot.writeFieldBegin('jobId', TType.I64, 1)
-            oprot.writeI64(self.jobId)
-            oprot.writeFieldEnd()
-        if self.standardError is not None:
-            oprot.writeFieldBegin('standardError', TType.BOOL, 2)
-            oprot.writeBool(self.standardError)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-all_structs.append(logName_args)
-logName_args.thrift_spec = (
-    None,  # 0
-    (1, TType.I64, 'jobId', None, None, ),  # 1
-    (2, TType.BOOL, 'standardError', None, None, ),  # 2
-)
-
-
-class logName_result(object):
-    """
-    Attributes:
-     - success
-     - notFound
-     - refused
-     - failure
-
-    """
-
-
-    def __init__(self, success=None, notFound=None, refused=None, failure=None,):
-        self.success = success
-        self.notFound = notFound
-        self.refused = refused
-        self.failure = failure
-
-    def read(self, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
-            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
-            return
-        iprot.readStructBegin()
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 0:
-                if ftype == TType.STRING:
-                    self.success = iprot.readBinary()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 1:
-                if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('logName_result')
-        if self.success is not None:
-            oprot.writeFieldBegin('success', TType.STRING, 0)
-            oprot.writeBinary(self.success)
-            oprot.writeFieldEnd()
-        if self.notFound is not None:
-            oprot.writeFieldBegin('notFound', TType.STRUCT, 1)
-            self.notFound.write(oprot)
-            oprot.writeFieldEnd()
-        if self.refused is not None:
-            oprot.writeFieldBegin('refused', TType.STRUCT, 2)
-            self.refused.write(oprot)
-            oprot.writeFieldEnd()
-        if self.failure is not None:
-            oprot.writeFieldBegin('failure', TType.STRUCT, 3)
-            self.failure.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-all_structs.append(logName_result)
-logName_result.thrift_spec = (
-    (0, TType.STRING, 'success', 'BINARY', None, ),  # 0
-    (1, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 1
-    (2, TType.STRUCT, 'refused', [Refused, None], None, ),  # 2
-    (3, TType.STRUCT, 'failure', [Failure, None], None, ),  # 3
 )
 fix_spec(all_structs)
 del all_structs

@@ -448,11 +448,13 @@ class JobInfo(object):
      - cancelRequestedAt: Set once the end of the job was asked for.
      - labels
      - events: Oldest first. Only follow fills it, with what came after the given event.
+     - standardOutput: Path below the working directory, as bytes; not known for sure before the job has a host.
+     - standardError
 
     """
 
 
-    def __init__(self, id=None, name=None, user=None, queue=None, cluster=None, phase=None, isFinal=None, airavataState=None, slurmState=None, nativeState=None, jobKey=None, run=None, host=None, exitCode=None, signalNumber=None, reason=None, workingDirectory=None, acceptedAt=None, queuedAt=None, startedAt=None, endedAt=None, changedAt=None, cancelRequestedAt=None, labels=None, events=None,):
+    def __init__(self, id=None, name=None, user=None, queue=None, cluster=None, phase=None, isFinal=None, airavataState=None, slurmState=None, nativeState=None, jobKey=None, run=None, host=None, exitCode=None, signalNumber=None, reason=None, workingDirectory=None, acceptedAt=None, queuedAt=None, startedAt=None, endedAt=None, changedAt=None, cancelRequestedAt=None, labels=None, events=None, standardOutput=None, standardError=None,):
         self.id = id
         self.name = name
         self.user = user
@@ -478,6 +480,8 @@ class JobInfo(object):
         self.cancelRequestedAt = cancelRequestedAt
         self.labels = labels
         self.events = events
+        self.standardOutput = standardOutput
+        self.standardError = standardError
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -625,6 +629,16 @@ class JobInfo(object):
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
+            elif fid == 26:
+                if ftype == TType.STRING:
+                    self.standardOutput = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 27:
+                if ftype == TType.STRING:
+                    self.standardError = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -742,6 +756,14 @@ class JobInfo(object):
                 iter31.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
+        if self.standardOutput is not None:
+            oprot.writeFieldBegin('standardOutput', TType.STRING, 26)
+            oprot.writeBinary(self.standardOutput)
+            oprot.writeFieldEnd()
+        if self.standardError is not None:
+            oprot.writeFieldBegin('standardError', TType.STRING, 27)
+            oprot.writeBinary(self.standardError)
+            oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
 
@@ -774,6 +796,10 @@ class JobInfo(object):
             raise TProtocolException(message='Required field acceptedAt is unset!')
         if self.changedAt is None:
             raise TProtocolException(message='Required field changedAt is unset!')
+        if self.standardOutput is None:
+            raise TProtocolException(message='Required field standardOutput is unset!')
+        if self.standardError is None:
+            raise TProtocolException(message='Required field standardError is unset!')
         return
 
     def __repr__(self):
@@ -2386,6 +2412,8 @@ JobInfo.thrift_spec = (
     (23, TType.I64, 'cancelRequestedAt', None, None, ),  # 23
     (24, TType.MAP, 'labels', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', False), None, ),  # 24
     (25, TType.LIST, 'events', (TType.STRUCT, [JobEvent, None], False), None, ),  # 25
+    (26, TType.STRING, 'standardOutput', 'BINARY', None, ),  # 26
+    (27, TType.STRING, 'standardError', 'BINARY', None, ),  # 27
 )
 all_structs.append(Cursor)
 Cursor.thrift_spec = (
