@@ -266,6 +266,7 @@ def test_a_redirect_is_not_followed(
     assert elsewhere.connections == 0
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", OK + b"Content-Length: 5\r\n\r\nab"])
 def test_endless_silence(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, sent: bytes) -> None:
     (sandbox / "out").write_bytes(b"x")
