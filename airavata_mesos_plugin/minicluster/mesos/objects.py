@@ -92,7 +92,8 @@ def _total(agent: Agent) -> dict[str, Any]:
 
 def _agent_common(agent: Agent, start_time: float) -> dict[str, Any]:
     info = agent.info
-    used = _sum(executor.task for executor in agent.executors.values())
+    # A task gives its resources back when it ends, a moment before its executor leaves.
+    used = _sum(executor.task for executor in agent.executors.values() if not executor.task.ended)
     return {
         "id": info.agent_id,
         "hostname": info.host,
