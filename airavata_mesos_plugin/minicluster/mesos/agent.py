@@ -132,8 +132,8 @@ class Agent:
         self._on_status(task, message)
 
     def _ended(self, task_id: str) -> None:
-        # An executor that leaves without a last word has lost its task.
-        self._reported(task_id, "TASK_LOST", "Abnormal executor termination")
+        # Mesos 1.9: REASON_EXECUTOR_TERMINATED comes with TASK_FAILED.
+        self._reported(task_id, "TASK_FAILED", "Abnormal executor termination")
         self._retire(task_id)
 
     def _retire(self, task_id: str) -> None:

@@ -156,10 +156,10 @@ def probe(work_dir: Path) -> Iterator[Probe]:
 
 
 @pytest.mark.parametrize("which", ["guardian", "runner"])
-def test_an_executor_that_dies_loses_its_task_and_leaves_nothing(
+def test_an_executor_that_dies_fails_its_task_and_leaves_nothing(
     probe: Probe, work_dir: Path, which: str
 ) -> None:
-    pids = started(probe, work_dir, which)
+    pids = started(probe, work_dir, which, maxTaskFailures=2)
     (first,) = probe.tasks(which)
     (directory,) = work_dir.glob(
         f"slaves/*/frameworks/*/executors/thermos-{first.assignedTask.taskId}/runs/latest"
@@ -169,11 +169,11 @@ def test_an_executor_that_dies_loses_its_task_and_leaves_nothing(
     until(lambda: len(probe.tasks(which)) == 2)
     # A replacement must never run beside what it replaces.
     assert not any(map(alive, [*pids, guardian, runner]))
-    lost, replacement = probe.tasks(which)
-    assert events(lost)[-1] == ("LOST", "Abnormal executor termination")
-    assert (replacement.ancestorId, replacement.failureCount) == (lost.assignedTask.taskId, 0)
+    failed, replacement = probe.tasks(which)
+    assert events(failed)[-1] == ("FAILED", "Abnormal executor termination")
+    assert (replacement.ancestorId, replacement.failureCount) == (failed.assignedTask.taskId, 1)
     probe.kill(which)
-    assert [task.status for task in probe.wait(which)] == [S.LOST, S.KILLED]
+    assert [task.status for task in probe.wait(which)] == [S.FAILED, S.KILLED]
 
 
 def test_sigterm_to_the_executor_ends_the_task_in_order(probe: Probe, work_dir: Path) -> None:
