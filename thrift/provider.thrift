@@ -18,6 +18,9 @@
  *
  * Each call says what a repeat of it does. After an error with outcomeUnknown the call may have taken
  * effect.
+ *
+ * In Python exceptions would be frozen by default, and then contextlib could not raise them again; hence
+ * the annotation python.immutable on them.
  */
 
 namespace py airavata_mesos_plugin.gen.provider
@@ -249,7 +252,7 @@ exception InvalidRequest {
   /** The same call has a chance later, with nothing else changed. */
   3: required bool isTransient
   4: required bool outcomeUnknown
-}
+} (python.immutable = "false")
 
 /** There is no such job, queue or file. */
 exception NotFound {
@@ -257,7 +260,7 @@ exception NotFound {
   2: required string advice
   3: required bool isTransient
   4: required bool outcomeUnknown
-}
+} (python.immutable = "false")
 
 /** The caller is not allowed to do this. */
 exception Refused {
@@ -265,7 +268,7 @@ exception Refused {
   2: required string advice
   3: required bool isTransient
   4: required bool outcomeUnknown
-}
+} (python.immutable = "false")
 
 /** It was allowed and possible, and did not work. */
 exception Failure {
@@ -273,7 +276,7 @@ exception Failure {
   2: required string advice
   3: required bool isTransient
   4: required bool outcomeUnknown
-}
+} (python.immutable = "false")
 
 /** One provider and its clusters. */
 service MesosProvider {

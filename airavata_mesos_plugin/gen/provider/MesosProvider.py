@@ -1226,22 +1226,26 @@ class version_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -1384,22 +1388,26 @@ class queues_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -1545,22 +1553,26 @@ class capacity_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -1733,22 +1745,26 @@ class submit_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -1905,22 +1921,26 @@ class find_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -2091,22 +2111,26 @@ class follow_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -2272,22 +2296,26 @@ class jobs_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -2460,22 +2488,26 @@ class cancel_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -2634,22 +2666,26 @@ class script_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -2823,22 +2859,26 @@ class outputs_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -3034,22 +3074,26 @@ class read_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:
@@ -3230,22 +3274,26 @@ class tail_result(object):
                     iprot.skip(ftype)
             elif fid == 1:
                 if ftype == TType.STRUCT:
-                    self.invalid = InvalidRequest.read(iprot)
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
-                    self.notFound = NotFound.read(iprot)
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRUCT:
-                    self.refused = Refused.read(iprot)
+                    self.refused = Refused()
+                    self.refused.read(iprot)
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRUCT:
-                    self.failure = Failure.read(iprot)
+                    self.failure = Failure()
+                    self.failure.read(iprot)
                 else:
                     iprot.skip(ftype)
             else:

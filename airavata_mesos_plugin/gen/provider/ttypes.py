@@ -1883,63 +1883,44 @@ class InvalidRequest(TException):
 
 
     def __init__(self, message=None, advice=None, isTransient=None, outcomeUnknown=None,):
-        super(InvalidRequest, self).__setattr__('message', message)
-        super(InvalidRequest, self).__setattr__('advice', advice)
-        super(InvalidRequest, self).__setattr__('isTransient', isTransient)
-        super(InvalidRequest, self).__setattr__('outcomeUnknown', outcomeUnknown)
+        self.message = message
+        self.advice = advice
+        self.isTransient = isTransient
+        self.outcomeUnknown = outcomeUnknown
 
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.message, self.advice, self.isTransient, self.outcomeUnknown, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
         iprot.readStructBegin()
-        message = None
-        advice = None
-        isTransient = None
-        outcomeUnknown = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
             if fid == 1:
                 if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.BOOL:
-                    isTransient = iprot.readBool()
+                    self.isTransient = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.BOOL:
-                    outcomeUnknown = iprot.readBool()
+                    self.outcomeUnknown = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
         iprot.readStructEnd()
-        return cls(
-            message=message,
-            advice=advice,
-            isTransient=isTransient,
-            outcomeUnknown=outcomeUnknown,
-        )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
@@ -2005,63 +1986,44 @@ class NotFound(TException):
 
 
     def __init__(self, message=None, advice=None, isTransient=None, outcomeUnknown=None,):
-        super(NotFound, self).__setattr__('message', message)
-        super(NotFound, self).__setattr__('advice', advice)
-        super(NotFound, self).__setattr__('isTransient', isTransient)
-        super(NotFound, self).__setattr__('outcomeUnknown', outcomeUnknown)
+        self.message = message
+        self.advice = advice
+        self.isTransient = isTransient
+        self.outcomeUnknown = outcomeUnknown
 
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.message, self.advice, self.isTransient, self.outcomeUnknown, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
         iprot.readStructBegin()
-        message = None
-        advice = None
-        isTransient = None
-        outcomeUnknown = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
             if fid == 1:
                 if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.BOOL:
-                    isTransient = iprot.readBool()
+                    self.isTransient = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.BOOL:
-                    outcomeUnknown = iprot.readBool()
+                    self.outcomeUnknown = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
         iprot.readStructEnd()
-        return cls(
-            message=message,
-            advice=advice,
-            isTransient=isTransient,
-            outcomeUnknown=outcomeUnknown,
-        )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
@@ -2127,63 +2089,44 @@ class Refused(TException):
 
 
     def __init__(self, message=None, advice=None, isTransient=None, outcomeUnknown=None,):
-        super(Refused, self).__setattr__('message', message)
-        super(Refused, self).__setattr__('advice', advice)
-        super(Refused, self).__setattr__('isTransient', isTransient)
-        super(Refused, self).__setattr__('outcomeUnknown', outcomeUnknown)
+        self.message = message
+        self.advice = advice
+        self.isTransient = isTransient
+        self.outcomeUnknown = outcomeUnknown
 
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.message, self.advice, self.isTransient, self.outcomeUnknown, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
         iprot.readStructBegin()
-        message = None
-        advice = None
-        isTransient = None
-        outcomeUnknown = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
             if fid == 1:
                 if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.BOOL:
-                    isTransient = iprot.readBool()
+                    self.isTransient = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.BOOL:
-                    outcomeUnknown = iprot.readBool()
+                    self.outcomeUnknown = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
         iprot.readStructEnd()
-        return cls(
-            message=message,
-            advice=advice,
-            isTransient=isTransient,
-            outcomeUnknown=outcomeUnknown,
-        )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
@@ -2249,63 +2192,44 @@ class Failure(TException):
 
 
     def __init__(self, message=None, advice=None, isTransient=None, outcomeUnknown=None,):
-        super(Failure, self).__setattr__('message', message)
-        super(Failure, self).__setattr__('advice', advice)
-        super(Failure, self).__setattr__('isTransient', isTransient)
-        super(Failure, self).__setattr__('outcomeUnknown', outcomeUnknown)
+        self.message = message
+        self.advice = advice
+        self.isTransient = isTransient
+        self.outcomeUnknown = outcomeUnknown
 
-    def __setattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __delattr__(self, *args):
-        raise TypeError("can't modify immutable instance")
-
-    def __hash__(self):
-        return hash(self.__class__) ^ hash((self.message, self.advice, self.isTransient, self.outcomeUnknown, ))
-
-    @classmethod
-    def read(cls, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and cls.thrift_spec is not None:
-            return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
         iprot.readStructBegin()
-        message = None
-        advice = None
-        isTransient = None
-        outcomeUnknown = None
         while True:
             (fname, ftype, fid) = iprot.readFieldBegin()
             if ftype == TType.STOP:
                 break
             if fid == 1:
                 if ftype == TType.STRING:
-                    message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.message = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.advice = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.BOOL:
-                    isTransient = iprot.readBool()
+                    self.isTransient = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.BOOL:
-                    outcomeUnknown = iprot.readBool()
+                    self.outcomeUnknown = iprot.readBool()
                 else:
                     iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
         iprot.readStructEnd()
-        return cls(
-            message=message,
-            advice=advice,
-            isTransient=isTransient,
-            outcomeUnknown=outcomeUnknown,
-        )
 
     def write(self, oprot):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
