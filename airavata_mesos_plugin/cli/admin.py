@@ -33,13 +33,19 @@ def install_commands(context: Context, directory: Path, interpreter: Path | None
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option(
+    "--resource",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What Airavata is told. [default: compute-resource.yaml beside the settings, if it is there]",
+)
 @click.pass_obj
-def doctor(context: Context, as_json: bool) -> None:
+def doctor(context: Context, as_json: bool, resource: Path | None) -> None:
     """Check configuration, daemon, schedulers and agents, and say what to do. Changes nothing.
 
     Exit code 1 when something is wrong.
     """
-    checks = diagnosis.examine(context)
+    checks = diagnosis.examine(context, resource)
     if as_json:
         view.print_json([{"subject": c.subject, "ok": c.ok, "detail": c.detail} for c in checks])
     else:

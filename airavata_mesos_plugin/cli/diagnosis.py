@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 
 from airavata_mesos_plugin import __version__
 from airavata_mesos_plugin.cli.context import Context
+from airavata_mesos_plugin.cli.registration import queue_checks
 from airavata_mesos_plugin.cli.rendering import sample
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
@@ -15,8 +17,8 @@ from airavata_mesos_plugin.schedulers.base import Check
 from airavata_mesos_plugin.service.parts import make_scheduler
 
 
-def examine(context: Context) -> list[Check]:
-    """All checks, in an order in which a reader would mend things."""
+def examine(context: Context, resource: Path | None = None) -> list[Check]:
+    """All checks, in an order in which a reader would mend things; ``resource``: what Airavata is told."""
     checks = [
         Check("version", True, f"airavata-mesos-plugin {__version__}, Python {platform.python_version()}")
     ]
@@ -26,6 +28,7 @@ def examine(context: Context) -> list[Check]:
         return [*checks, Check("configuration", False, str(error))]
     checks.append(Check("configuration", True, str(path or "none: embedded minicluster")))
     checks.extend(_templates(settings))
+    checks.extend(queue_checks(context, resource))
     daemon, running = _daemon(context)
     checks.append(daemon)
     for cluster in settings.clusters:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import admin, demo, jobs, run
+from airavata_mesos_plugin.cli import admin, demo, jobs, registration, run
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
@@ -27,6 +27,8 @@ for _part in (
     run.minicluster,
     admin.install_commands,
     admin.doctor,
+    registration.register,
+    registration.unregister,
     jobs.submit,
     jobs.list_jobs,
     jobs.show,
