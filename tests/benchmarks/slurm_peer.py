@@ -21,12 +21,6 @@ from .measure import BenchmarkFailed, program, run_process, wait_until
 from .processes import Servers, answers, free_ports, kill_marked
 from .slurm_config import Layout, cgroup_conf, init_sql, slurm_conf, slurmdbd_conf
 
-JOB_SCRIPT = """#!/bin/sh
-#SBATCH -t 1:00:00
-#SBATCH -o /dev/null
-exec sleep 3600
-"""
-
 
 class SlurmPeer:
     """Context manager: a cluster that takes jobs when entered, nothing left of it when left."""
