@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -101,8 +104,64 @@ class JobRequest(BaseModel):
     mail_types: tuple[str, ...] = ()
     comment: str = ""
     submit_host: str = ""
+    submit_line: str = ""  # the command as it was typed
+    command: str = ""  # where the script was found
+    gid: int | None = None
+    umask: int | None = None  # of the submitter; None leaves the node's
+    stdin: str = "/dev/null"  # as stdout, but it has to be there
+    append_output: bool = False
+    export: str | None = None  # the value of --export; None without it
+    gpus_given: bool = False  # as a number for the job, not for the node
+    hold: bool = False
+    begin_at: float | None = None  # seconds since the epoch
+    dependency: str = ""  # in the form of `provider.dependencies`
+    requeue: bool | None = None  # True: start it again when the cluster lost it; False: never again
+    array: str = ""  # indexes of the array that it is a task of, as `array_text` writes them
+    array_limit: int = 0  # tasks of the array that may be under way together; 0: all
     submission_key: str = ""  # made by the submitter; the same account with the same key means the same job
     labels: tuple[tuple[str, str], ...] = ()  # of the submitter, to find the job again
+
+
+class Hold(str, Enum):
+    """Who holds a job back; a user cannot undo what an administrator did."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+_SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def array_indexes(text: str) -> tuple[int, ...]:
+    """The indexes of ``0-3,7`` or ``1-9:2`` in their order, each once. Raises ValueError."""
+    indexes: set[int] = set()
+    for part in text.split(","):
+        match = _SPAN.fullmatch(part)
+        if match is None:
+            raise ValueError(f"not a list of indexes: {text!r}")
+        first = int(match[1])
+        last = first if match[2] is None else int(match[2])
+        step = 1 if match[3] is None else int(match[3])
+        # The caller limits indexes, but a span must not fill the memory before it can.
+        if last < first or step < 1 or (last - first) // step > MOST_INDEXES:
+            raise ValueError(f"not a list of indexes: {text!r}")
+        indexes.update(range(first, last + 1, step))
+    return tuple(sorted(indexes))
+
+
+MOST_INDEXES = 100_000
+
+
+def array_text(indexes: Iterable[int]) -> str:
+    """Indexes in SLURM's short form: ``1-3,7``."""
+    runs: list[list[int]] = []
+    for index in sorted(set(indexes)):
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 @dataclass(frozen=True)
@@ -152,7 +211,33 @@ class JobRecord:
     pending_reason: str = ""
     cancel_requested_at: float | None = None
     cancel_requested_by: str = ""
+    cancel_requested_uid: int | None = None
     cancel_sent_at: float | None = None  # the scheduler acknowledged a kill
+    submitted_at: float | None = None  # of the present attempt; None: accepted_at
+    array_id: int | None = None
+    array_index: int | None = None
+    held: Hold | None = None
+    begin_at: float | None = None
+    dependency: str = ""  # what of the request's is not fulfilled yet
+    wait_reason: str = ""  # SLURM's word for why the job is kept back; empty when it may be submitted
+    eligible_at: float | None = None  # when nothing kept it back any more; None when nothing ever did
+    requeue_requested_at: float | None = None
+    requeue_requested_by: str = ""
+
+
+@dataclass(frozen=True)
+class PastAttempt:
+    """An attempt of a job that was followed by another one. Times are seconds since the epoch."""
+
+    job_id: int
+    attempt: int
+    state: str  # SLURM's word
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    host: str
+    exit_code: int | None
+    signal: int | None
 
 
 @dataclass(frozen=True)

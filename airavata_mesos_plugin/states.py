@@ -83,6 +83,14 @@ def may_follow(run: int, phase: JobPhase, next_run: int, next_phase: JobPhase) -
     return next_phase.rank > phase.rank
 
 
+def may_requeue(phase: JobPhase) -> bool:
+    """Whether a new attempt may begin, which is the one way back to ACCEPTED.
+
+    The attempt before must have ended: nothing may run twice at the same time.
+    """
+    return phase.final or phase is JobPhase.FETCHING
+
+
 def settle(ending: JobPhase, *, exit_code: int | None, timed_out: bool, killed_by_us: bool) -> JobPhase:
     """The final phase of a job whose task ended as ``ending`` says.
 

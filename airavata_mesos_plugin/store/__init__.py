@@ -6,6 +6,8 @@ processes. A change of phase and the event that records it are one transaction.
 """
 
 from airavata_mesos_plugin.store.ledger import Ledger
+from airavata_mesos_plugin.store.reader import LedgerReader
 from airavata_mesos_plugin.store.selection import JobSelection
+from airavata_mesos_plugin.store.waiting import KeptBack, Target, Verdict
 
-__all__ = ["JobSelection", "Ledger"]
+__all__ = ["JobSelection", "KeptBack", "Ledger", "LedgerReader", "Target", "Verdict"]

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 from airavata_mesos_plugin.clock import Clock
-from airavata_mesos_plugin.errors import LedgerError, NotFound
-from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobKey, JobPhase, JobRecord, JobRequest
-from airavata_mesos_plugin.states import may_follow
-from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION, to_event, to_record
-from airavata_mesos_plugin.store.selection import JobSelection
+from airavata_mesos_plugin.errors import LedgerError
+from airavata_mesos_plugin.jobs import (
+    Hold,
+    JobKey,
+    JobPhase,
+    JobRecord,
+    JobRequest,
+    array_indexes,
+)
+from airavata_mesos_plugin.states import may_follow, may_requeue
+from airavata_mesos_plugin.store import waiting
+from airavata_mesos_plugin.store.reader import LedgerReader
+from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION
 
 _CHANGEABLE = frozenset(
     [
@@ -32,31 +40,47 @@ _CHANGEABLE = frozenset(
         "reason",
         "pending_reason",
         "cancel_sent_at",
+        "held",
+        "begin_at",
+        "wait_reason",
+        "requeue_requested_at",
+        "requeue_requested_by",
     ]
 )
 
+_FORGOTTEN: dict[str, object] = {
+    **dict.fromkeys(
+        [
+            *("queued_at", "started_at", "ended_at", "outcome", "exit_code", "signal", "eligible_at"),
+            *("cancel_requested_at", "cancel_requested_uid", "cancel_sent_at", "requeue_requested_at"),
+        ]
+    ),
+    **dict.fromkeys(
+        [
+            *("native_state", "task_id", "host", "agent_id", "reason", "pending_reason"),
+            *("cancel_requested_by", "requeue_requested_by", "dependency"),
+        ],
+        "",
+    ),
+    "begin_at": None,
+    "run": 0,
+}
+"""What a new attempt does not take over from the one before."""
 
-class Ledger:
-    """The ledger in one file. Safe to use from several threads.
+
+class Ledger(LedgerReader):
+    """The ledger in one file, made when it is not there. Safe to use from several threads.
 
     Raises LedgerError when the file cannot be opened, is damaged, or was made by a later release.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
+        self._prepare(path)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
         self._writer = self._open()
         with self._writing() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise LedgerError(
-                    f"{path} was written by a later release "
-                    f"(schema {version}, this one knows {SCHEMA_VERSION})",
-                    advice="install that release again, or set another home directory",
-                )
+            self._check_version(version)
             if version == 0:
                 for statement in SCHEMA.split(";"):
                     cursor.execute(statement)
@@ -64,13 +88,6 @@ class Ledger:
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
-
-    def close(self) -> None:
-        """Close all connections; the ledger cannot be used after. Repeatable."""
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
 
     # Writing
 
@@ -83,10 +100,14 @@ class Ledger:
         cluster: str,
         key: Callable[[int, int], JobKey],
         source: str,
+        environment: str = "",
     ) -> JobRecord:
         """Store a new job and give it the next id. Durable on return.
 
-        ``key`` makes the job key from id and attempt. A repeat makes another job, unless the request has a
+        ``key`` makes the job key from id and attempt. ``environment`` is that of the submitter, in any form.
+        An array becomes one job for each task, and its last task, which has the array's id, is given back.
+        A job that somebody holds, that has to wait for a time, for others or for its array's limit is kept
+        back until `decide` lets it go. A repeat makes another job, unless the request has a
         submission key: then the job that was accepted first with it is given back, whatever is in this
         request.
         """
@@ -95,40 +116,31 @@ class Ledger:
             known = self._with_submission_key(cursor, request.uid, request.submission_key)
             if known is not None:
                 return self._fetch(cursor, known)
+            tasks: Sequence[int | None] = array_indexes(request.array) if request.array else (None,)
+            first: int | None = None
+            # As in SLURM the last index has the id of the array, which is the one that is printed.
+            for index in (tasks[-1], *tasks[:-1]):
+                job_id = self._insert(cursor, request, cluster, index, first, now)
+                first = first or job_id
+                made = key(job_id, 1)
+                cursor.execute(
+                    "UPDATE jobs SET role = ?, environment = ?, key_name = ?, array_id = ? WHERE id = ?",
+                    (made.role, made.environment, made.name, first if request.array else None, job_id),
+                )
+                self._record(cursor, job_id, JobPhase.ACCEPTED, source, "", "", now)
+                cursor.executemany(
+                    "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
+                    [(name, value, job_id) for name, value in request.labels],
+                )
+            job_id = first or 0
             cursor.execute(
-                "INSERT INTO jobs (job_name, user, queue, request, phase, cluster, role, environment,"
-                " key_name, attempt, run, accepted_at, changed_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, '', '', '', 1, 0, ?, ?)",
-                (
-                    request.name,
-                    request.user,
-                    request.queue,
-                    request.model_dump_json(exclude_defaults=True),
-                    JobPhase.ACCEPTED.value,
-                    cluster,
-                    now,
-                    now,
-                ),
+                "INSERT INTO payloads VALUES (?, ?, ?, ?)", (job_id, script, snapshot, environment)
             )
-            job_id = cursor.lastrowid
-            if job_id is None:  # SQLite sets it on every insert
-                raise LedgerError(f"{self._path}: no id for a new job")
-            made = key(job_id, 1)
-            cursor.execute(
-                "UPDATE jobs SET role = ?, environment = ?, key_name = ? WHERE id = ?",
-                (made.role, made.environment, made.name, job_id),
-            )
-            cursor.execute("INSERT INTO payloads VALUES (?, ?, ?)", (job_id, script, snapshot))
             if request.submission_key:
                 cursor.execute(
                     "INSERT INTO submission_keys VALUES (?, ?, ?)",
                     (request.uid, request.submission_key, job_id),
                 )
-            cursor.executemany(
-                "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
-                [(name, value, job_id) for name, value in request.labels],
-            )
-            self._record(cursor, job_id, JobPhase.ACCEPTED, source, "", "", now)
             return self._fetch(cursor, job_id)
 
     def advance(
@@ -168,6 +180,82 @@ class Ledger:
             self._record(cursor, job_id, phase, source, reason, native, self._clock.now())
             return self._fetch(cursor, job_id)
 
+    def requeue(
+        self,
+        job_id: int,
+        *,
+        state: str,
+        key: Callable[[int, int], JobKey],
+        snapshot: str,
+        source: str,
+        reason: str,
+        held: Hold | None = None,
+    ) -> JobRecord | None:
+        """Begin a new attempt of a job whose present one has ended; that one is kept as ``state``.
+
+        ``snapshot`` is the working directory as it is now. None when the present attempt has not ended, so
+        a repeat is harmless. Raises NotFound.
+        """
+        with self._writing() as cursor:
+            before = self._fetch(cursor, job_id)
+            if not may_requeue(before.phase):
+                return None
+            now = self._clock.now()
+            cursor.execute(
+                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job_id,
+                    before.attempt,
+                    state,
+                    before.accepted_at if before.submitted_at is None else before.submitted_at,
+                    before.started_at,
+                    before.ended_at if before.ended_at is not None else now,
+                    before.host,
+                    before.exit_code,
+                    before.signal,
+                ),
+            )
+            made = key(job_id, before.attempt + 1)
+            changes: dict[str, object] = {
+                **_FORGOTTEN,
+                "phase": JobPhase.ACCEPTED,
+                "attempt": before.attempt + 1,
+                "key_name": made.name,
+                "submitted_at": now,
+                "changed_at": now,
+                "held": held,
+                "wait_reason": "JobHeldUser" if held else "",
+            }
+            self._update(cursor, job_id, changes)
+            # A task of an array gets a payload of its own.
+            cursor.execute(
+                "INSERT OR REPLACE INTO payloads SELECT ?, script, ?, environment FROM payloads"
+                " WHERE job_id = COALESCE((SELECT job_id FROM payloads WHERE job_id = ?), ?)",
+                (job_id, snapshot, job_id, before.array_id),
+            )
+            self._record(cursor, job_id, JobPhase.ACCEPTED, source, reason, "", now)
+            return self._fetch(cursor, job_id)
+
+    def amend(self, job_id: int, request: JobRequest, *, source: str, reason: str) -> bool:
+        """Change what a job asks for; False when it was sent to a scheduler already. Raises NotFound."""
+        with self._writing() as cursor:
+            record = self._fetch(cursor, job_id)
+            if record.phase is not JobPhase.ACCEPTED:
+                return False
+            changes: dict[str, object] = {
+                "request": request.model_dump_json(exclude_defaults=True),
+                "job_name": request.name,
+                "queue": request.queue,
+            }
+            self._update(cursor, job_id, changes)
+            self._record(cursor, job_id, record.phase, source, reason, "", self._clock.now())
+            return True
+
+    def decide(self, verdicts: Sequence[waiting.Verdict]) -> None:
+        """Write what becomes of jobs that are kept back. A job that is none of them is left alone."""
+        with self._writing() as cursor:
+            waiting.decide(cursor, verdicts, self._clock.now())
+
     def annotate(self, job_id: int, **fields: object) -> None:
         """Set fields that are no change of phase. Repeatable. Raises NotFound."""
         self._check(fields)
@@ -181,7 +269,7 @@ class Ledger:
             record = self._fetch(cursor, job_id)
             self._record(cursor, job_id, record.phase, source, reason, record.native_state, self._clock.now())
 
-    def request_cancel(self, job_id: int, by: str) -> bool:
+    def request_cancel(self, job_id: int, by: str, uid: int | None = None) -> bool:
         """Record that the job shall end. Durable on return.
 
         False when it is over, or was asked for before; a repeat changes nothing. Raises NotFound.
@@ -191,87 +279,65 @@ class Ledger:
             if record.phase.final or record.cancel_requested_at is not None:
                 return False
             now = self._clock.now()
-            self._update(cursor, job_id, {"cancel_requested_at": now, "cancel_requested_by": by})
+            asked: dict[str, object] = {
+                "cancel_requested_at": now,
+                "cancel_requested_by": by,
+                "cancel_requested_uid": uid,
+            }
+            self._update(cursor, job_id, asked)
             self._record(
                 cursor, job_id, record.phase, "scancel", f"cancel requested by {by}", record.native_state, now
             )
             return True
 
-    # Reading
-
-    def job(self, job_id: int) -> JobRecord:
-        """One job. Raises NotFound."""
-        return self._fetch(self._reader(), job_id)
-
-    def with_submission_key(self, uid: int, key: str) -> JobRecord | None:
-        """The job that this account submitted with this key; None when there is none."""
-        cursor = self._reader()
-        job_id = self._with_submission_key(cursor, uid, key)
-        return None if job_id is None else self._fetch(cursor, job_id)
-
-    def jobs(self, selection: JobSelection) -> list[JobRecord]:
-        """The selected jobs, newest first."""
-        text, values = selection.query()
-        return [to_record(row) for row in self._reader().execute(text, values)]
-
-    def active(self, cluster: str | None = None) -> list[JobRecord]:
-        """All jobs that are not over, oldest first."""
-        clusters = None if cluster is None else frozenset({cluster})
-        return self.jobs(JobSelection(clusters=clusters, phases=ACTIVE_PHASES))[::-1]
-
-    def events(self, job_id: int) -> list[JobEvent]:
-        """The history of a job, oldest first. Raises NotFound."""
-        self.job(job_id)
-        rows = self._reader().execute("SELECT * FROM events WHERE job_id = ? ORDER BY sequence", (job_id,))
-        return [to_event(row) for row in rows]
-
-    def script(self, job_id: int) -> str:
-        """The job script as it was accepted. Raises NotFound."""
-        return self._payload(job_id, "script")
-
-    def snapshot(self, job_id: int) -> str:
-        """The list of the working directory at submission, as text. Raises NotFound."""
-        return self._payload(job_id, "snapshot")
-
     # Inside
 
-    @staticmethod
-    def _with_submission_key(cursor: sqlite3.Cursor, uid: int, key: str) -> int | None:
-        if not key:
-            return None
-        found = cursor.execute("SELECT job_id FROM submission_keys WHERE uid = ? AND text = ?", (uid, key))
-        row = found.fetchone()
-        return None if row is None else int(row[0])
-
-    def _payload(self, job_id: int, column: str) -> str:
-        row = self._reader().execute(f"SELECT {column} FROM payloads WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise NotFound(f"no job has the id {job_id}")
-        return str(row[0])
-
-    def _open(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600)  # job scripts are in it; SQLite's other files get the same mode
+        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            self._path.touch(mode=0o600)  # job scripts are in it; SQLite's other files get the same mode
-            connection = sqlite3.connect(
-                self._path, timeout=30, isolation_level=None, check_same_thread=False
-            )
-            connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"cannot open the job ledger {self._path}: {error}",
-                advice="check that the directory is there, belongs to this account and has space",
-            ) from error
-        with self._lock:
-            self._connections.append(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
-    def _reader(self) -> sqlite3.Cursor:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._open()
-        return connection.cursor()
+    @staticmethod
+    def _insert(
+        cursor: sqlite3.Cursor,
+        request: JobRequest,
+        cluster: str,
+        index: int | None,
+        array_id: int | None,
+        now: float,
+    ) -> int:
+        cursor.execute(
+            "INSERT INTO jobs (job_name, user, queue, request, phase, cluster, role, environment, key_name,"
+            " attempt, run, accepted_at, changed_at, array_id, array_index, held, begin_at, dependency,"
+            " array_limit, wait_reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, '', '', '', 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                request.name,
+                request.user,
+                request.queue,
+                request.model_dump_json(exclude_defaults=True),
+                JobPhase.ACCEPTED.value,
+                cluster,
+                now,
+                now,
+                array_id,
+                index,
+                Hold.USER.value if request.hold else None,
+                request.begin_at,
+                request.dependency,
+                request.array_limit,
+                _first_reason(request, now),
+            ),
+        )
+        if cursor.lastrowid is None:  # SQLite sets it on every insert
+            raise LedgerError("no id for a new job")
+        return cursor.lastrowid
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Cursor]:
@@ -296,7 +362,7 @@ class Ledger:
 
     @staticmethod
     def _update(cursor: sqlite3.Cursor, job_id: int, changes: dict[str, object]) -> None:
-        values = [value.value if isinstance(value, JobPhase) else value for value in changes.values()]
+        values = [value.value if isinstance(value, Enum) else value for value in changes.values()]
         columns = ", ".join(f"{column} = ?" for column in changes)
         cursor.execute(f"UPDATE jobs SET {columns} WHERE id = ?", (*values, job_id))
 
@@ -316,12 +382,13 @@ class Ledger:
             (job_id, now, phase.value, source, reason, native_state, job_id),
         )
 
-    @staticmethod
-    def _fetch(cursor: sqlite3.Cursor, job_id: int) -> JobRecord:
-        try:
-            row = cursor.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        except OverflowError:  # an id that no SQLite integer can hold
-            row = None
-        if row is None:
-            raise NotFound(f"no job has the id {job_id}")
-        return to_record(row)
+
+def _first_reason(request: JobRequest, now: float) -> str:
+    """Why a new job is kept back, before anybody has looked closer."""
+    if request.hold:
+        return "JobHeldUser"
+    if request.begin_at is not None and request.begin_at > now:
+        return "BeginTime"
+    if request.dependency:
+        return "Dependency"
+    return "JobArrayTaskLimit" if request.array_limit else ""

@@ -5,11 +5,27 @@ from __future__ import annotations
 import sqlite3
 from functools import lru_cache
 
-from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobKey, JobPhase, JobRecord, JobRequest
+from airavata_mesos_plugin.jobs import (
+    ACTIVE_PHASES,
+    Hold,
+    JobEvent,
+    JobKey,
+    JobPhase,
+    JobRecord,
+    JobRequest,
+    PastAttempt,
+)
 
 SCHEMA_VERSION = 1
 
 ACTIVE_VALUES = ", ".join(f"'{phase.value}'" for phase in sorted(ACTIVE_PHASES))
+
+_ACCEPTED = f"'{JobPhase.ACCEPTED.value}'"
+TO_SUBMIT = (
+    f"phase IN ({_ACCEPTED}, '{JobPhase.SUBMITTING.value}')"
+    " AND (wait_reason = '' OR cancel_requested_at IS NOT NULL)"
+)
+"""Condition of a job that has to go to its scheduler; an index holds just these."""
 
 SCHEMA = f"""
 CREATE TABLE ledger (instance TEXT NOT NULL);
@@ -42,10 +58,37 @@ CREATE TABLE jobs (
     pending_reason TEXT NOT NULL DEFAULT '',
     cancel_requested_at REAL,
     cancel_requested_by TEXT NOT NULL DEFAULT '',
-    cancel_sent_at REAL
+    cancel_requested_uid INTEGER,
+    cancel_sent_at REAL,
+    submitted_at REAL,
+    array_id INTEGER,
+    array_index INTEGER,
+    held TEXT,
+    begin_at REAL,
+    dependency TEXT NOT NULL DEFAULT '',
+    array_limit INTEGER NOT NULL DEFAULT 0,
+    wait_reason TEXT NOT NULL DEFAULT '',
+    eligible_at REAL,
+    requeue_requested_at REAL,
+    requeue_requested_by TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({ACTIVE_VALUES});
 CREATE INDEX jobs_by_name ON jobs (job_name);
+CREATE INDEX jobs_of_array ON jobs (array_id, array_index) WHERE array_id IS NOT NULL;
+CREATE INDEX jobs_kept_back ON jobs (cluster, id) WHERE phase = {_ACCEPTED} AND wait_reason <> '';
+CREATE INDEX jobs_to_submit ON jobs (cluster, id) WHERE {TO_SUBMIT};
+CREATE TABLE attempts (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    attempt INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    submitted_at REAL NOT NULL,
+    started_at REAL,
+    ended_at REAL,
+    host TEXT NOT NULL,
+    exit_code INTEGER,
+    signal INTEGER,
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
 CREATE TABLE submission_keys (
     uid INTEGER NOT NULL,
     text TEXT NOT NULL,
@@ -61,7 +104,8 @@ CREATE TABLE labels (
 CREATE TABLE payloads (
     job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
     script TEXT NOT NULL,
-    snapshot TEXT NOT NULL
+    snapshot TEXT NOT NULL,
+    environment TEXT NOT NULL
 );
 CREATE TABLE events (
     job_id INTEGER NOT NULL REFERENCES jobs (id),
@@ -107,7 +151,33 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         pending_reason=row["pending_reason"],
         cancel_requested_at=row["cancel_requested_at"],
         cancel_requested_by=row["cancel_requested_by"],
+        cancel_requested_uid=row["cancel_requested_uid"],
         cancel_sent_at=row["cancel_sent_at"],
+        submitted_at=row["submitted_at"],
+        array_id=row["array_id"],
+        array_index=row["array_index"],
+        held=Hold(row["held"]) if row["held"] else None,
+        begin_at=row["begin_at"],
+        dependency=row["dependency"],
+        wait_reason=row["wait_reason"],
+        eligible_at=row["eligible_at"],
+        requeue_requested_at=row["requeue_requested_at"],
+        requeue_requested_by=row["requeue_requested_by"],
+    )
+
+
+def to_attempt(row: sqlite3.Row) -> PastAttempt:
+    """One row of the attempts table."""
+    return PastAttempt(
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        state=row["state"],
+        submitted_at=row["submitted_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        host=row["host"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
     )
 
 

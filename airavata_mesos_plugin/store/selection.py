@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase
-from airavata_mesos_plugin.store.rows import ACTIVE_VALUES
+from airavata_mesos_plugin.store.rows import ACTIVE_VALUES, TO_SUBMIT
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class JobSelection:
     """Which jobs to list; every condition that is not None must hold."""
 
     ids: frozenset[int] | None = None
+    families: frozenset[int] | None = None  # ids of jobs, and of arrays with all their tasks
+    to_submit: bool = False  # not yet with a scheduler, and not kept back
     names: frozenset[str] | None = None
     users: frozenset[str] | None = None
     queues: frozenset[str] | None = None
@@ -35,6 +37,12 @@ class JobSelection:
             if wanted is not None:
                 conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
                 values.extend(wanted)
+        if self.families is not None:
+            marks = ", ".join("?" * len(self.families))
+            conditions.append(f"(id IN ({marks}) OR array_id IN ({marks}))")
+            values += [*self.families, *self.families]
+        if self.to_submit:
+            conditions.append(TO_SUBMIT)
         if self.phases is not None:
             if self.phases <= ACTIVE_PHASES:
                 conditions.append(f"phase IN ({ACTIVE_VALUES})")  # lets the partial index serve
