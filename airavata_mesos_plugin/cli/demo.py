@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -28,6 +29,8 @@ from airavata_mesos_plugin.errors import AiravataMesosError, ServiceUnavailable
 from airavata_mesos_plugin.service.client import DaemonClient
 from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.slurm.install import install
+
+_Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 LONGEST_JOB_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -69,11 +72,12 @@ SCENARIOS = (
 @click.option("--keep", is_flag=True, help="Keep the directory of the demonstration.")
 def demo(keep: bool) -> None:
     """Run three jobs on an embedded minicluster, as Airavata would run them."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _on_ending_signals(signal.default_int_handler)
     directory = Path(tempfile.mkdtemp(prefix="airavata-mesos-demo-"))
     try:
         good = _demonstrate(directory)
     finally:
+        _on_ending_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
         if keep:
             click.echo(f"kept: {directory}")
         else:
@@ -159,6 +163,12 @@ def _judge(scenario: Scenario, job: view.Document) -> list[str]:
     return problems
 
 
+def _on_ending_signals(handler: _Handler) -> None:
+    """What Ctrl-C, a polite kill and a closed terminal do from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
 @contextmanager
 def _daemon(home: Home) -> Iterator[None]:
     """A provider daemon with an embedded minicluster, until the end of the block."""
@@ -178,13 +188,12 @@ def _daemon(home: Home) -> Iterator[None]:
         click.echo(f"daemon and minicluster are up (pid {ready['pid']})")
         yield
     finally:
-        # A second Ctrl-C must not leave half of it running.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _on_ending_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         process.terminate()
         process.wait()
         if process.stdout:
             process.stdout.close()
-        signal.signal(signal.SIGINT, before)
+        _on_ending_signals(signal.default_int_handler)
 
 
 @contextmanager

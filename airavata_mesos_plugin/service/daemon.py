@@ -50,6 +50,8 @@ class Daemon:
         """Serve until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or LedgerError."""
         if self._exit_with_parent and not _die_with_parent():
             return 1
+        # Until the loop takes signals: whoever ends us early must not find a minicluster still at work.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._home.prepare()
         with self._home.held():
             clusters = [
