@@ -79,9 +79,11 @@ def test_the_command_for_people_refuses_others_too(served: Site) -> None:
 
 def test_strangers_see_nothing_of_the_home(served: Site) -> None:
     assert served.home.stat().st_mode & 0o777 == 0o711
-    for path in served.home.iterdir():
-        if path.name not in ("command.sock", "provider.sock"):
-            assert path.stat().st_mode & 0o007 == 0, path
+    entries = {path.name for path in served.home.iterdir()}
+    assert {"ledger.db", "ledger.db-wal", "secret", "command.sock", "minicluster"} <= entries
+    private = entries - {"command.sock", "provider.sock", "minicluster"} | {"minicluster/embedded"}
+    open_to_others = [name for name in private if (served.home / name).stat().st_mode & 0o007]
+    assert open_to_others == []
 
 
 def test_a_working_directory_that_cannot_be_written_is_refused(served: Site) -> None:
