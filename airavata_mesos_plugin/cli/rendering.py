@@ -49,7 +49,9 @@ def document(settings: ProviderSettings, request: JobRequest) -> Mapping[str, ob
     cluster = settings.cluster(queue.cluster)
     scheduler = make_scheduler(cluster, SystemClock())
     try:
-        context = job_context(unsubmitted(settings, request), queue, cluster, INPUTS_URL)
+        context = job_context(
+            unsubmitted(settings, request), queue, cluster, INPUTS_URL, provider=settings.name
+        )
         made = TemplateLibrary(settings.template_directories).render_job(
             scheduler.kind, queue.template, context
         )
