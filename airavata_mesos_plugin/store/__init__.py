@@ -6,8 +6,18 @@ processes. A change of phase and the event that records it are one transaction.
 """
 
 from airavata_mesos_plugin.store.ledger import Ledger
+from airavata_mesos_plugin.store.outbox import Delivery, Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
 from airavata_mesos_plugin.store.selection import JobSelection
 from airavata_mesos_plugin.store.waiting import KeptBack, Target, Verdict
 
-__all__ = ["JobSelection", "KeptBack", "Ledger", "LedgerReader", "Target", "Verdict"]
+__all__ = [
+    "Delivery",
+    "JobSelection",
+    "KeptBack",
+    "Ledger",
+    "LedgerReader",
+    "Outbox",
+    "Target",
+    "Verdict",
+]

@@ -21,6 +21,7 @@ from airavata_mesos_plugin.jobs import (
 )
 from airavata_mesos_plugin.states import may_follow, may_requeue
 from airavata_mesos_plugin.store import waiting
+from airavata_mesos_plugin.store.outbox import Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
 from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION
 
@@ -78,6 +79,7 @@ class Ledger(LedgerReader):
         self._prepare(path)
         self._clock = clock
         self._writer = self._open()
+        self.outbox = Outbox(self._reader, self._writing, clock)
         with self._writing() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
             self._check_version(version)
@@ -112,6 +114,7 @@ class Ledger(LedgerReader):
         request.
         """
         now = self._clock.now()
+        channels = self.outbox.choose(request, script)
         with self._writing() as cursor:
             known = self._with_submission_key(cursor, request.uid, request.submission_key)
             if known is not None:
@@ -128,6 +131,7 @@ class Ledger(LedgerReader):
                     (made.role, made.environment, made.name, first if request.array else None, job_id),
                 )
                 self._record(cursor, job_id, JobPhase.ACCEPTED, source, "", "", now)
+                self.outbox.enter(cursor, job_id, channels, now)
                 cursor.executemany(
                     "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
                     [(name, value, job_id) for name, value in request.labels],
@@ -381,6 +385,7 @@ class Ledger(LedgerReader):
             " FROM events WHERE job_id = ?",
             (job_id, now, phase.value, source, reason, native_state, job_id),
         )
+        Outbox.touch(cursor, job_id, now)
 
 
 def _first_reason(request: JobRequest, now: float) -> str:

@@ -117,6 +117,21 @@ CREATE TABLE events (
     native_state TEXT NOT NULL,
     PRIMARY KEY (job_id, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE channels (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE deliveries (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    channel TEXT NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT '',
+    told_at REAL,
+    repeated INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    trouble TEXT NOT NULL DEFAULT '',
+    due_at REAL,
+    over INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, channel)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE due_at IS NOT NULL;
 """
 
 
