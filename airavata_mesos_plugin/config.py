@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import platformdirs
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.errors import ConfigurationError, NotFound
 from airavata_mesos_plugin.jobs import Resources
+from airavata_mesos_plugin.setting_types import BaseUrl, Settings
 
 SYSTEM_CONFIG = Path("/etc/airavata-mesos/provider.yaml")
 IDENTIFIER = r"^[A-Za-z0-9_.\-]{1,255}$"
@@ -27,23 +29,7 @@ QUEUE_NAME = r"^[A-Za-z0-9_]+$"
 """Airavata's look-up of a job by name breaks on any other character in the partition column."""
 
 
-def _base_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")) or len(text.split("://", 1)[1]) == 0:
-        raise ValueError(f"{text!r} is not an http:// or https:// address")
-    if "@" in text.split("://", 1)[1].split("/", 1)[0]:
-        # An address appears in errors and logs; credentials must not.
-        raise ValueError("an address must not hold a user name or password")
-    return text.rstrip("/")
-
-
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClusterSettings(_Settings):
+class ClusterSettings(Settings):
     """One Mesos cluster with its scheduler."""
 
     name: str = Field(pattern=IDENTIFIER, description="name of the cluster in tables and job keys")
@@ -67,7 +53,7 @@ class ClusterSettings(_Settings):
     embedded: bool = Field(False, description="started and stopped by the daemon itself")
 
 
-class QueueSettings(_Settings):
+class QueueSettings(Settings):
     """One partition, as gateway users see it, and what its jobs become on the cluster."""
 
     name: str = Field(pattern=QUEUE_NAME, description="letters, digits and underscore only")
@@ -96,7 +82,7 @@ class QueueSettings(_Settings):
         return self
 
 
-class StagingSettings(_Settings):
+class StagingSettings(Settings):
     """How agents get the inputs: over HTTP from the daemon."""
 
     listen: str = Field("127.0.0.1", description="address that the daemon's HTTP server listens on")
@@ -107,7 +93,7 @@ class StagingSettings(_Settings):
     )
 
 
-class FetchSettings(_Settings):
+class FetchSettings(Settings):
     """How outputs come back."""
 
     jobs: int = Field(4, gt=0, description="jobs whose outputs are fetched at the same time")
@@ -117,7 +103,7 @@ class FetchSettings(_Settings):
     retry_seconds: float = Field(5.0, ge=0, description="pause before the second try; it doubles")
 
 
-class ThriftSettings(_Settings):
+class ThriftSettings(Settings):
     """The Thrift service on TCP: TLS only, and only for certificates that an account is named for."""
 
     listen: str = Field("127.0.0.1", description="address to listen on")
@@ -130,7 +116,7 @@ class ThriftSettings(_Settings):
     )
 
 
-class ServiceSettings(_Settings):
+class ServiceSettings(Settings):
     """What the daemon offers beside the commands."""
 
     thrift: ThriftSettings | None = Field(
@@ -138,7 +124,7 @@ class ServiceSettings(_Settings):
     )
 
 
-class ProviderSettings(_Settings):
+class ProviderSettings(Settings):
     """Everything that the provider needs to know."""
 
     name: str = Field("mesos", pattern=IDENTIFIER, description="name of this resource: SLURM_CLUSTER_NAME")
@@ -152,6 +138,7 @@ class ProviderSettings(_Settings):
     staging: StagingSettings = StagingSettings()
     fetch: FetchSettings = FetchSettings()
     service: ServiceSettings = ServiceSettings()
+    airavata: AiravataSettings = AiravataSettings()
 
     @model_validator(mode="after")
     def _names_agree(self) -> ProviderSettings:

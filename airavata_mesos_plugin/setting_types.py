@@ -1,0 +1,26 @@
+"""What all settings have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """A group of settings: unknown entries are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def base_url(text: str) -> str:
+    """An HTTP address without a slash at its end. Raises ValueError."""
+    if not text.startswith(("http://", "https://")) or len(text.split("://", 1)[1]) == 0:
+        raise ValueError(f"{text!r} is not an http:// or https:// address")
+    if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+        # An address appears in errors and logs; credentials must not.
+        raise ValueError("an address must not hold a user name or password")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(base_url)]
