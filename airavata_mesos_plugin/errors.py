@@ -77,6 +77,10 @@ class NotReady(AiravataMesosError):
     transient = True
 
 
+class FilesUnavailable(NotReady):
+    """The files of an account cannot be reached now: their file system hangs, or nobody works on them."""
+
+
 class OutcomeUnknown(AiravataMesosError):
     """The connection broke or timed out after the request was sent: it may have been carried out."""
 

@@ -1,0 +1,238 @@
+"""The process that works on one account's files for a daemon of root.
+
+It is a fresh interpreter that imports all it needs, is told who it is, becomes that account for good, and
+then gets a connected socket for each request over the one that it was started with. A request and its
+answer are frames of `account_worker_wire`. The process ends when the daemon does, or after idle time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread  # noqa: F401 - otherwise loaded when we may not read it any more
+import contextlib
+import encodings.idna  # noqa: F401 - the same, by the first look-up of a host
+import errno
+import json
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from airavata_mesos_plugin.clock import SystemClock
+from airavata_mesos_plugin.config import FetchSettings
+from airavata_mesos_plugin.errors import AiravataMesosError, StagingError
+from airavata_mesos_plugin.sandbox import account_worker_wire as wire
+from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
+from airavata_mesos_plugin.sandbox.archive import Member
+from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+ALIVE_SECONDS = 1.0
+"""Between two signs of life while a request is worked on."""
+
+IDLE_SECONDS = 600.0
+"""How long the process waits for the next request."""
+
+FIRST_MESSAGE_LIMIT = 1024 * 1024
+
+_TRACE_LIMIT = 4000  # characters of a traceback that the daemon's log gets
+
+
+class Worker:
+    """Answers requests, each on a socket and a thread of its own."""
+
+    def __init__(self, files: OwnFiles) -> None:
+        self._files = files
+        self._answers: dict[str, Callable[[wire.Frame, _Stream], None]] = {
+            "examine": self._examine,
+            "real_path": self._real_path,
+            "read": self._read,
+            "snapshot": self._snapshot,
+            "changed": self._changed,
+            "archive": self._archive,
+            "fetch": self._fetch,
+        }
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer the one request that comes on ``connection``, and close it. Raises nothing."""
+        with connection:
+            stream = _Stream(connection)
+            with contextlib.suppress(OSError):  # the daemon has hung up, so nobody wants the answer
+                try:
+                    request = wire.Receiver(connection).receive()
+                    self._answers[request.kind](request, stream)
+                except wire.PeerGone:
+                    raise
+                except AiravataMesosError as error:
+                    name, text = type(error).__name__, error.message
+                    stream.send({"kind": "error", "name": name, "message": text, "advice": error.advice})
+                except OSError as error:
+                    stream.send({"kind": "os", "errno": error.errno or errno.EIO})
+                except Exception:
+                    stream.send({"kind": "fault", "text": traceback.format_exc()[-_TRACE_LIMIT:]})
+
+    def _examine(self, request: wire.Frame, stream: _Stream) -> None:
+        facts = self._files.examine(request.text("path"))
+        stream.send(
+            {
+                "kind": "done",
+                "physical": facts.physical,
+                "is_directory": facts.is_directory,
+                "writable": facts.writable,
+            }
+        )
+
+    def _real_path(self, request: wire.Frame, stream: _Stream) -> None:
+        stream.send({"kind": "done", "path": self._files.real_path(request.text("path"))})
+
+    def _read(self, request: wire.Frame, stream: _Stream) -> None:
+        directory, name = request.text("directory"), request.text("name")
+        piece = self._files.read_local(directory, name, request.number("offset"), request.number("limit"))
+        stream.send({"kind": "done", "offset": piece.offset, "at_end": piece.at_end}, piece.data)
+
+    def _snapshot(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory):
+            text = self._files.take_snapshot(directory, _time(request), _excluded(request))
+        if len(text) > wire.BODY_LIMIT:
+            raise StagingError(
+                "the working directory has more files than can be sent",
+                advice="submit from a directory with the job's own inputs only",
+            )
+        stream.send({"kind": "done"}, text.encode("ascii"))
+
+    def _changed(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory):
+            before = request.body.decode("ascii")
+            files = self._files.changed(directory, before, _time(request), _excluded(request))
+        stream.send({"kind": "done"}, json.dumps([(file.name, file.size) for file in files]).encode("ascii"))
+
+    def _archive(self, request: wire.Frame, stream: _Stream) -> None:
+        extra = []
+        position = 0
+        for member in _list(request, "extra"):
+            name, mode, size = str(member[0]), int(member[1]), int(member[2])
+            extra.append(Member(name, request.body[position : position + size], mode))
+            position += size
+        snapshot = request.body[position:].decode("ascii")
+        for chunk in self._files.open_archive(request.text("directory"), snapshot, extra):
+            stream.send({"kind": "data"}, chunk)
+        stream.send({"kind": "done"})
+
+    def _fetch(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory) as hung_up:
+            report = self._files.fetch(
+                SandboxAddress(request.text("agent_url"), request.text("sandbox")),
+                directory,
+                request.body.decode("ascii"),
+                job_id=request.number("job_id"),
+                cancel=hung_up,
+            )
+        stream.send({"kind": "done"}, _report(report))
+
+
+class _Stream:
+    """The way back to the daemon; used by a request's thread and by the one that gives signs of life."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, head: dict[str, object], body: bytes = b"") -> None:
+        with self._lock:
+            wire.send(self._connection, head, (body,) if body else ())
+
+
+@contextlib.contextmanager
+def _signs_of_life(stream: _Stream, directory: str) -> Iterator[threading.Event]:
+    """Tell the daemon that the directory still answers, again and again, until the end of the block.
+
+    When its file system hangs, so does the look, and the daemon hears nothing. The event is set when the
+    daemon has hung up.
+    """
+    over, hung_up = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(ALIVE_SECONDS):
+            # A directory that is gone is an answer too.
+            with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+                os.stat(directory)  # noqa: PTH116 - a text that may be no path
+            try:
+                stream.send({"kind": "alive"})
+            except OSError:
+                hung_up.set()
+                return
+
+    thread = threading.Thread(target=tell, name="signs-of-life", daemon=True)
+    thread.start()
+    try:
+        yield hung_up
+    finally:
+        over.set()
+
+
+def _time(request: wire.Frame) -> float:
+    return float(request.text("taken_at"))
+
+
+def _list(request: wire.Frame, name: str) -> list[Any]:
+    value = request.head.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _excluded(request: wire.Frame) -> frozenset[str]:
+    return frozenset(str(name) for name in _list(request, "excluded"))
+
+
+def _report(report: FetchReport) -> bytes:
+    result = report.result
+    document = {
+        "files": report.files,
+        "bytes": report.bytes,
+        "left_out": report.left_out,
+        "seconds": report.seconds,
+        "result": None
+        if result is None
+        else [result.exit_code, result.timed_out, result.started_at, result.ended_at, result.signal],
+    }
+    return json.dumps(document).encode("ascii")
+
+
+def main(descriptor: int) -> None:
+    """Be the account that the daemon names on the socket ``descriptor``, and work for it."""
+    control = socket.socket(fileno=descriptor)
+    first = control.recv(FIRST_MESSAGE_LIMIT)
+    if not first:
+        return  # the daemon ended before it had work for us
+    document = json.loads(first)
+    identity = Identity(document["uid"], document["gid"], tuple(document["groups"]))
+    settings = FetchSettings.model_validate(document["fetch"])
+    become(identity)
+    worker = Worker(OwnFiles(Fetcher(settings, SystemClock())))
+    control.send(b"ready")
+    threads: list[threading.Thread] = []
+    while True:
+        threads = [thread for thread in threads if thread.is_alive()]
+        try:
+            connection = _next(control)
+        except TimeoutError:
+            if threads:
+                continue
+            return
+        if connection is None:
+            break
+        threads.append(threading.Thread(target=worker.serve, args=(connection,), daemon=True))
+        threads[-1].start()
+    for thread in threads:  # with the daemon gone these end soon, since nobody takes what they send
+        thread.join()
+
+
+def _next(control: socket.socket) -> socket.socket | None:
+    """The next request's connection; None when there will be none. Raises TimeoutError."""
+    control.settimeout(IDLE_SECONDS)
+    message, descriptors, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    return socket.socket(fileno=descriptors[0]) if message and descriptors else None

@@ -1,0 +1,325 @@
+"""The files of another account, through a process that works as that account.
+
+Nothing that comes from there is trusted: lengths, types and names of errors are checked, and silence has
+a limit. What is asked for may be repeated, so a helper that ended between two requests is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from airavata_mesos_plugin import errors
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, TransferError
+from airavata_mesos_plugin.sandbox import account_worker_wire as wire
+from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
+from airavata_mesos_plugin.sandbox.archive import Member
+from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.result import WrapperResult
+from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+log = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 20.0
+"""How long a helper may say nothing while it works on a request."""
+
+PAUSE_SECONDS = 30.0
+"""How long an account's files count as out of reach after they hung."""
+
+AGE_SECONDS = 600.0
+"""After this a helper gets no new requests: the account's groups may have changed."""
+
+OVERDUE_SECONDS = 3.0
+OVERDUE_CALLS = 4
+"""With one request silent for so long, no more than so many of an account wait: they occupy threads."""
+
+MOST_LOST = 4
+"""Helpers of an account that were killed and still hang in the kernel, until no more are started."""
+
+_LOOK_SECONDS = 0.2  # how often a cancel event is looked at
+_CHUNK_LIMIT = 16 * 1024 * 1024
+_TEXT_LIMIT = 2000
+_ERRORS: dict[str, type[AiravataMesosError]] = {
+    name: getattr(errors, name)
+    for name in (
+        "AlreadyExists",
+        "AuthenticationFailed",
+        "InvalidRequest",
+        "NotFound",
+        "ProtocolError",
+        "Refused",
+        "SandboxGone",
+        "StagingError",
+        "TransferError",
+        "Unreachable",
+        "UnsafePath",
+    )
+}
+
+
+class AccountFiles:
+    """`UserFiles` of one account."""
+
+    def __init__(self, user: str, start: Callable[[], Helper], clock: Clock) -> None:
+        """``start`` gives a new helper that has become the account."""
+        self._user = user
+        self._start = start
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._helper: Helper | None = None
+        self._old: list[Helper] = []
+        self._unreachable_until = float("-inf")
+        self._heard: dict[object, float] = {}  # of each request under way, when its helper last spoke
+        self.used_at = clock.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+        return bool(self._heard)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that are there for the account."""
+        with self._lock:
+            return [helper.pid for helper in (self._helper, *self._old) if helper and helper.alive]
+
+    def close(self, seconds: float = 0.0) -> None:
+        """End the helper; it may finish what it has for ``seconds``. A later call starts a new one."""
+        with self._lock:
+            helpers = [helper for helper in (self._helper, *self._old) if helper]
+            self._helper, self._old = None, []
+        for helper in helpers:
+            helper.close(seconds)
+
+    def examine(self, path: str) -> PathFacts:
+        answer = self._ask({"kind": "examine", "path": path})
+        return PathFacts(answer.text("physical"), answer.flag("is_directory"), answer.flag("writable"))
+
+    def real_path(self, path: str) -> str:
+        return self._ask({"kind": "real_path", "path": path}).text("path")
+
+    def take_snapshot(self, directory: str, taken_at: float, excluded: Collection[str]) -> str:
+        head = {"kind": "snapshot", "directory": directory, "excluded": sorted(excluded)}
+        text = self._ask({**head, "taken_at": repr(taken_at)}).body
+        return _ascii(text)
+
+    def changed(
+        self, directory: str, snapshot_text: str, taken_at: float, excluded: Collection[str]
+    ) -> list[ChangedFile]:
+        head = {"kind": "changed", "directory": directory, "excluded": sorted(excluded)}
+        body = self._ask({**head, "taken_at": repr(taken_at)}, [snapshot_text.encode("ascii")]).body
+        with _well_formed():
+            return [ChangedFile(str(name), int(size)) for name, size in json.loads(body)]
+
+    def open_archive(self, directory: str, snapshot_text: str, extra: Sequence[Member]) -> Iterator[bytes]:
+        head = {
+            "kind": "archive",
+            "directory": directory,
+            "extra": [(member.name, member.mode, len(member.content)) for member in extra],
+        }
+        body = [*(member.content for member in extra), snapshot_text.encode("ascii")]
+        for frame in self._frames(head, body, _CHUNK_LIMIT):
+            if frame.kind == "data":
+                yield frame.body
+
+    def fetch(
+        self,
+        address: SandboxAddress,
+        directory: str,
+        snapshot_text: str,
+        *,
+        job_id: int,
+        cancel: threading.Event | None = None,
+    ) -> FetchReport:
+        head = {
+            "kind": "fetch",
+            "agent_url": address.agent_url,
+            "sandbox": address.path,
+            "directory": directory,
+            "job_id": job_id,
+        }
+        return _report(self._ask(head, [snapshot_text.encode("ascii")], cancel).body)
+
+    def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
+        head = {"kind": "read", "directory": directory, "name": name, "offset": offset, "limit": limit}
+        answer = self._ask(head)
+        return Piece(answer.body[:limit], answer.number("offset"), answer.flag("at_end"))
+
+    def _ask(
+        self, head: Mapping[str, object], body: Sequence[bytes] = (), cancel: threading.Event | None = None
+    ) -> wire.Frame:
+        for frame in self._frames(head, body, wire.BODY_LIMIT, cancel):
+            if frame.kind == "done":
+                return frame
+        raise wire.Malformed(f"the helper of {self._user} gave no answer")
+
+    def _frames(
+        self,
+        head: Mapping[str, object],
+        body: Sequence[bytes],
+        body_limit: int,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[wire.Frame]:
+        """The frames of an answer up to the last. Raises the error that the helper met."""
+        again = True
+        while True:
+            helper, fresh = self._ready()
+            token = object()
+            spoken = False
+            self._heard[token] = self.used_at = self._clock.monotonic()
+            try:
+                for frame in self._converse(helper, token, head, body, body_limit, cancel):
+                    spoken = True
+                    _raise_error(frame, self._user)
+                    if frame.kind != "alive":
+                        yield frame
+                    if frame.kind == "done":
+                        return
+            except (HelperGone, wire.PeerGone) as error:
+                self._put_away(helper)
+                if spoken or fresh or not again:
+                    raise TransferError(
+                        f"the helper process for the files of {self._user} ended in the middle",
+                        advice="it is started again with the next try",
+                    ) from error
+                again = False  # it had ended before it saw the request
+            except TimeoutError as error:
+                self._hangs(helper)
+                raise self._unavailable(f"did not answer for {SILENCE_SECONDS:.0f} s") from error
+            except wire.Malformed:
+                helper.kill()
+                self._put_away(helper)
+                raise
+            finally:
+                del self._heard[token]
+
+    def _converse(
+        self,
+        helper: Helper,
+        token: object,
+        head: Mapping[str, object],
+        body: Sequence[bytes],
+        body_limit: int,
+        cancel: threading.Event | None,
+    ) -> Iterator[wire.Frame]:
+        with helper.open() as connection:
+            connection.settimeout(SILENCE_SECONDS)
+            wire.send(connection, head, body)
+            receiver = wire.Receiver(connection)
+            connection.settimeout(SILENCE_SECONDS if cancel is None else _LOOK_SECONDS)
+            while True:
+                if cancel is not None and cancel.is_set():
+                    raise TransferError("the fetch was stopped before all outputs had arrived")
+                try:
+                    frame = receiver.receive(body_limit)
+                except TimeoutError:
+                    if self._clock.monotonic() - self._heard[token] >= SILENCE_SECONDS:
+                        raise
+                    continue
+                self._heard[token] = float(
+                    "inf"
+                )  # while the taker has the frame, nobody waits for the helper
+                yield frame
+                self._heard[token] = self._clock.monotonic()
+
+    def _ready(self) -> tuple[Helper, bool]:
+        """A helper for one more request, and whether it is new. Raises FilesUnavailable."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if now < self._unreachable_until:
+                raise self._unavailable("did not answer a moment ago")
+            silent = [heard for heard in tuple(self._heard.values()) if now - heard > OVERDUE_SECONDS]
+            if silent and len(self._heard) >= OVERDUE_CALLS:
+                raise self._unavailable(f"keep {len(self._heard)} requests waiting")
+            helper = self._helper
+            if helper is not None and (not helper.alive or now - helper.started_at > AGE_SECONDS):
+                helper.retire()
+                self._old.append(helper)
+                self._helper = None
+            self._old = [old for old in self._old if old.alive]
+            if self._helper is not None:
+                return self._helper, False
+            lost = sum(old.lost for old in self._old)
+            if lost >= MOST_LOST:
+                raise self._unavailable(f"keep {lost} helper processes hanging")
+            self._helper = self._start()
+            return self._helper, True
+
+    def _put_away(self, helper: Helper) -> None:
+        helper.retire()
+        with self._lock:
+            if self._helper is helper:
+                self._helper = None
+                self._old.append(helper)
+
+    def _hangs(self, helper: Helper) -> None:
+        log.warning("the helper of %s hangs and is ended", self._user)
+        helper.kill()
+        self._put_away(helper)
+        self._unreachable_until = self._clock.monotonic() + PAUSE_SECONDS
+
+    def _unavailable(self, why: str) -> FilesUnavailable:
+        return FilesUnavailable(
+            f"the files of {self._user} {why}", advice="look at the file systems that they are on"
+        )
+
+
+def _raise_error(frame: wire.Frame, user: str) -> None:
+    if frame.kind == "error":
+        kind = _ERRORS.get(frame.text("name"))
+        if kind is None:
+            raise wire.Malformed(f"the helper of {user} tells of an unknown error")
+        raise kind(_clean(frame.text("message")), advice=_clean(frame.text("advice")))
+    if frame.kind == "os":
+        number = frame.number("errno")
+        raise OSError(number, os.strerror(number))
+    if frame.kind == "fault":
+        log.error("fault in the helper of %s: %s", user, _clean(frame.text("text"), 2 * _TEXT_LIMIT))
+        raise TransferError(f"the helper process for the files of {user} has a fault")
+    if frame.kind not in ("alive", "data", "done"):
+        raise wire.Malformed(f"the helper of {user} sends a message of an unknown kind")
+
+
+def _clean(text: str, limit: int = _TEXT_LIMIT) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
+
+
+def _ascii(text: bytes) -> str:
+    with _well_formed():
+        return text.decode("ascii")
+
+
+def _report(body: bytes) -> FetchReport:
+    with _well_formed():
+        document = json.loads(body)
+        result = document["result"]
+        if result is not None:
+            code, timed_out, started_at, ended_at, signal = result
+            result = WrapperResult(
+                exit_code=int(code),
+                timed_out=bool(timed_out),
+                started_at=float(started_at),
+                ended_at=float(ended_at),
+                signal=None if signal is None else int(signal),
+            )
+        return FetchReport(
+            files=int(document["files"]),
+            bytes=int(document["bytes"]),
+            left_out=tuple((str(name), _clean(str(why))) for name, why in document["left_out"]),
+            result=result,
+            seconds=float(document["seconds"]),
+        )
+
+
+@contextlib.contextmanager
+def _well_formed() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        raise wire.Malformed("a helper answers in an unknown form") from error

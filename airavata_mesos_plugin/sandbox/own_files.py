@@ -1,0 +1,78 @@
+"""The files that this process reaches with its own rights, for a daemon that serves its own account."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from airavata_mesos_plugin.sandbox import archive, snapshot
+from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.paths import Root
+from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+
+class OwnPaths:
+    """`PathRights` of this process."""
+
+    def examine(self, path: str) -> PathFacts:
+        physical = os.path.realpath(path, strict=True)
+        mode = Path(physical).stat().st_mode
+        return PathFacts(physical, stat.S_ISDIR(mode), os.access(physical, os.W_OK | os.X_OK))
+
+    def real_path(self, path: str) -> str:
+        return os.path.realpath(path)
+
+
+class OwnFiles(OwnPaths):
+    """`UserFiles` of this process."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        """``fetcher`` stays the caller's to close."""
+        self._fetcher = fetcher
+
+    def take_snapshot(self, directory: str, taken_at: float, excluded: Collection[str]) -> str:
+        return snapshot.take(directory, taken_at, excluded).to_json()
+
+    def changed(
+        self, directory: str, snapshot_text: str, taken_at: float, excluded: Collection[str]
+    ) -> list[ChangedFile]:
+        before = {_look(file) for file in snapshot.Snapshot.from_json(snapshot_text).files}
+        now = snapshot.take(directory, taken_at, excluded)
+        return [ChangedFile(file.name, file.size) for file in now.files if _look(file) not in before]
+
+    def open_archive(
+        self, directory: str, snapshot_text: str, extra: Sequence[archive.Member]
+    ) -> Iterator[bytes]:
+        return archive.stream(directory, snapshot.Snapshot.from_json(snapshot_text), extra)
+
+    def fetch(
+        self,
+        address: SandboxAddress,
+        directory: str,
+        snapshot_text: str,
+        *,
+        job_id: int,
+        cancel: threading.Event | None = None,
+    ) -> FetchReport:
+        listed = snapshot.Snapshot.from_json(snapshot_text)
+        return self._fetcher.fetch(address, Path(directory), listed, job_id=job_id, cancel=cancel)
+
+    def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
+        with Root(directory) as root:
+            descriptor = root.open_file(name)
+        try:
+            if offset < 0:
+                offset = max(0, os.fstat(descriptor).st_size + offset)
+            data = os.pread(descriptor, limit, offset)
+        finally:
+            os.close(descriptor)
+        return Piece(data, offset, at_end=len(data) < limit)
+
+
+def _look(file: snapshot.SentFile) -> tuple[str, int, int]:
+    """What tells an input from an output: agents list whole seconds, so a file that came back has no more."""
+    return file.name, file.size, file.mtime_ns // 10**9

@@ -1,0 +1,94 @@
+"""What the life cycle needs of an account's files, whoever's rights it happens with.
+
+`own_files` does it in this process, with this process' rights. `account_worker_client` has it done by a
+process that runs as another account.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from airavata_mesos_plugin.sandbox.archive import Member
+from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+
+@dataclass(frozen=True)
+class PathFacts:
+    """What there is at a path."""
+
+    physical: str  # its name without links
+    is_directory: bool
+    writable: bool  # the account may make files in it
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a file."""
+
+    data: bytes
+    offset: int  # of its first byte
+    at_end: bool  # the file had no more when it was read
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file that was not there, or not like this, in a snapshot; ``name`` is relative."""
+
+    name: str
+    size: int
+
+
+class PathRights(Protocol):
+    """Paths as an account sees them."""
+
+    def examine(self, path: str) -> PathFacts:
+        """What is at an absolute path. Raises OSError when nothing is, or the account may not look."""
+
+    def real_path(self, path: str) -> str:
+        """The path with all links followed that the account can follow; need not exist."""
+
+
+class UserFiles(PathRights, Protocol):
+    """The files of one account. Safe to use from several threads; all calls may be repeated.
+
+    Snapshots are texts as `snapshot.Snapshot.to_json` makes them. Every call raises FilesUnavailable when
+    the account's files cannot be reached now, for instance since their file system hangs.
+    """
+
+    def take_snapshot(self, directory: str, taken_at: float, excluded: Collection[str]) -> str:
+        """As `snapshot.take`. Raises StagingError."""
+
+    def changed(
+        self, directory: str, snapshot_text: str, taken_at: float, excluded: Collection[str]
+    ) -> list[ChangedFile]:
+        """The files that are new or changed since the snapshot. Raises StagingError."""
+
+    def open_archive(self, directory: str, snapshot_text: str, extra: Sequence[Member]) -> Iterator[bytes]:
+        """As `archive.stream`. Raises StagingError."""
+
+    def fetch(
+        self,
+        address: SandboxAddress,
+        directory: str,
+        snapshot_text: str,
+        *,
+        job_id: int,
+        cancel: threading.Event | None = None,
+    ) -> FetchReport:
+        """As `fetch.Fetcher.fetch`, with its errors."""
+
+    def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
+        """At most ``limit`` bytes of the file ``name`` below ``directory``; a negative ``offset`` counts
+        from the end. Raises FileNotFoundError, other OSErrors, and UnsafePath for what leads out.
+        """
+
+
+class FilesOf(Protocol):
+    """Gives the files of an account."""
+
+    def __call__(self, uid: int) -> UserFiles:
+        """The files of the account with this number. Raises Refused for one that the host does not know."""
