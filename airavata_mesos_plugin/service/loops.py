@@ -20,6 +20,9 @@ T = TypeVar("T")
 SHORTEST_PAUSE_SECONDS = 0.25
 """Between two monitoring rounds, however often somebody asks for one."""
 
+GATHER_SECONDS = 0.02
+"""Between the first job that comes in and its submission."""
+
 NODES_SECONDS = 30.0
 """Between two looks at the nodes of a cluster."""
 
@@ -87,7 +90,9 @@ class ClusterLoop:
         """Until ``stop`` is set."""
         while not stop.is_set():
             self.turn()
-            self._clock.wait(self._view.wake, self._pause())
+            if self._clock.wait(self._view.wake, self._pause()):
+                # The command that woke us gets its answer first, and jobs that come together go together.
+                self._clock.wait(stop, GATHER_SECONDS)
 
     def turn(self) -> None:
         """What is to be done now."""
@@ -98,6 +103,7 @@ class ClusterLoop:
         if now >= self._nodes_due:
             self._nodes_due = now + NODES_SECONDS
             guarded(lambda: self._provider.monitor.refresh_nodes(name), None)
+        guarded(lambda: self._provider.eligibility.step(name), 0)
         guarded(lambda: self._provider.submitter.step(name), None)
         if woken:
             self._round_due = min(self._round_due, now + SHORTEST_PAUSE_SECONDS)

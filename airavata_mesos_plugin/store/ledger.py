@@ -79,6 +79,7 @@ class Ledger(LedgerReader):
         self._prepare(path)
         self._clock = clock
         self._writer = self._open()
+        self._shared: sqlite3.Cursor | None = None  # of the block under way, see `together`
         self.outbox = Outbox(self._reader, self._writing, clock)
         with self._writing() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
@@ -346,6 +347,9 @@ class Ledger(LedgerReader):
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Cursor]:
         with self._lock:
+            if self._shared is not None:
+                yield self._shared
+                return
             cursor = self._writer.cursor()
             try:
                 cursor.execute("BEGIN IMMEDIATE")
@@ -357,6 +361,20 @@ class Ledger(LedgerReader):
                 if self._writer.in_transaction:
                     self._writer.rollback()
                 cursor.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all changes of the block one transaction: one wait for the disk instead of many.
+
+        Nothing of it is durable, or seen by readers, before the block ends; an error that leaves the
+        block undoes all of it. Other writers wait, so the block must not. Blocks may not be nested.
+        """
+        with self._lock, self._writing() as cursor:
+            self._shared = cursor
+            try:
+                yield
+            finally:
+                self._shared = None
 
     @staticmethod
     def _check(fields: Mapping[str, object]) -> None:

@@ -109,7 +109,7 @@ class LedgerReader:
 
     def _prepare(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 

@@ -276,3 +276,27 @@ def test_any_sequence_of_reports_keeps_the_order(ledger: Ledger, reports: list[t
             run, phase = next_run, next_phase
         now = ledger.job(record.id)
         assert (now.run, now.phase) == (run, phase)
+
+
+def test_changes_that_belong_together_come_together(ledger: Ledger) -> None:
+    first, second = accept(ledger).id, accept(ledger).id
+    with ledger.together():
+        ledger.advance(first, JobPhase.QUEUED, source="aurora")
+        ledger.advance(second, JobPhase.QUEUED, source="aurora")
+        assert ledger.job(first).phase is JobPhase.ACCEPTED, "readers see nothing before the end"
+    assert [r.phase for r in ledger.active()] == [JobPhase.QUEUED] * 2
+
+
+def test_an_error_undoes_all_of_a_block(ledger: Ledger) -> None:
+    job_id = accept(ledger).id
+
+    def block() -> None:
+        with ledger.together():
+            ledger.advance(job_id, JobPhase.QUEUED, source="aurora")
+            ledger.advance(99, JobPhase.QUEUED, source="aurora")
+
+    with pytest.raises(NotFound):
+        block()
+    assert ledger.job(job_id).phase is JobPhase.ACCEPTED
+    ledger.advance(job_id, JobPhase.QUEUED, source="aurora")
+    assert ledger.job(job_id).phase is JobPhase.QUEUED, "the ledger goes on"
