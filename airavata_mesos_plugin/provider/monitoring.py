@@ -39,15 +39,17 @@ class Monitor:
             tasks = scheduler.poll([record.key for record in records])
             parts.answered(cluster)
             waiting = []
-            for record in records:
-                task = tasks.get(record.key)
-                if task is None:
-                    self._absent(record, asked_at)
-                    continue
-                self._absent_since.pop(record.id, None)
-                self.apply(record, task)
-                if task.phase is JobPhase.QUEUED:
-                    waiting.append(record)
+            with parts.ledger.together():
+                for record in records:
+                    task = tasks.get(record.key)
+                    if task is None:
+                        self._absent(record, asked_at)
+                        continue
+                    self._absent_since.pop(record.id, None)
+                    self.apply(record, task)
+                    if task.phase is JobPhase.QUEUED:
+                        waiting.append(record)
+            parts.outputs_due.set()
             if waiting:
                 self._explain(cluster, waiting)
         except AiravataMesosError as error:
@@ -77,15 +79,20 @@ class Monitor:
             seen["queued_at"] = task.queued_at
         run = run_of(record, task)
         if not task.phase.final:
+            same = all(getattr(record, name) == value for name, value in seen.items())
+            if same and (record.run, record.phase) == (run, task.phase):
+                return
             # Aurora's messages of the way (health checks) are of no use to a gateway user.
             moved = ledger.advance(
                 record.id, task.phase, run=run, source=source, reason=_rerun(record, task), fields=seen
             )
-            if moved is None and any(getattr(record, name) != value for name, value in seen.items()):
+            if moved is None and not same:
                 ledger.annotate(record.id, **seen)
             return
         outcome, reason = task.phase, task.message
-        if record.cancel_requested_at is not None and task.kill_seen:
+        if record.requeue_requested_at is not None and task.kill_seen and record.cancel_requested_at is None:
+            outcome, reason = JobPhase.CANCELLED, f"requeued by {record.requeue_requested_by}"
+        elif record.cancel_requested_at is not None and task.kill_seen:
             outcome, reason = JobPhase.CANCELLED, f"cancelled by {record.cancel_requested_by}"
         elif outcome is JobPhase.CANCELLED:
             outcome, reason = JobPhase.FAILED, f"killed at the scheduler: {task.message}"
@@ -105,8 +112,12 @@ class Monitor:
         parts = self._parts
         due: dict[str, list[JobRecord]] = {}
         for record in records:
-            if record.cancel_requested_at is not None and self._kills.due(record.id):
+            if not self._kills.due(record.id):
+                continue
+            if record.cancel_requested_at is not None:
                 due.setdefault(f"cancelled by {record.cancel_requested_by}", []).append(record)
+            elif record.requeue_requested_at is not None:
+                due.setdefault(f"requeued by {record.requeue_requested_by}", []).append(record)
         for text, doomed in due.items():
             results = parts.schedulers[cluster].cancel([record.key for record in doomed], text)
             for record, result in zip(doomed, results, strict=True):
@@ -151,10 +162,11 @@ class Monitor:
 
     def _explain(self, cluster: str, records: list[JobRecord]) -> None:
         reasons = self._parts.schedulers[cluster].pending_reasons([record.key for record in records])
-        for record in records:
-            reason = reasons.get(record.key, "")
-            if reason != record.pending_reason:
-                self._parts.ledger.annotate(record.id, pending_reason=reason)
+        with self._parts.ledger.together():
+            for record in records:
+                reason = reasons.get(record.key, "")
+                if reason != record.pending_reason:
+                    self._parts.ledger.annotate(record.id, pending_reason=reason)
 
 
 def run_of(record: JobRecord, task: TaskObservation) -> int:
