@@ -12,6 +12,7 @@ import os
 import pwd
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,18 @@ class Submission:
     answer: Answer
 
 
+Shell = Callable[[str], Answer]
+"""Runs a command line on the compute resource."""
+
+
 class Airavata:
     """One compute resource with a job manager of type SLURM, commands named as usual."""
 
-    def __init__(self, bin_path: Path, login_user: str) -> None:
+    def __init__(self, bin_path: Path | str, login_user: str, shell: Shell | None = None) -> None:
+        """Without a ``shell`` command lines run here, in the way in which sshd runs them."""
         self._bin = f"{bin_path}/"
         self._user = login_user
+        self._shell = shell or self._here
         # An exec channel of sshd: the account's own variables and no others.
         self._environment = {
             "PATH": f"{bin_path}:{SYSTEM_PATH}",
@@ -70,12 +77,14 @@ class Airavata:
         }
 
     def execute(self, command: str, directory: Path | None = None) -> Answer:
-        """Run a command line as sshd runs it: the login shell, no terminal, nothing on stdin.
+        """Run a command line: the login shell, no terminal, nothing on stdin.
 
         Both streams are read to their end, so a child that stays with one of them hangs, and that is an
         error here.
         """
-        text = f"cd {directory}; {command}" if directory else command
+        return self._shell(f"cd {directory}; {command}" if directory else command)
+
+    def _here(self, text: str) -> Answer:
         process = subprocess.Popen(
             ["/bin/sh", "-c", text],
             stdin=subprocess.DEVNULL,
@@ -93,25 +102,56 @@ class Airavata:
         return Answer(stdout.decode("utf-8"), stderr.decode("utf-8"), process.returncode)
 
     def submit(self, script: JobScript) -> Submission:
-        """Upload a script and submit it."""
-        path = script.write()
+        """Write a script where an upload would put it, and submit it."""
+        script.write()
+        return self.submit_uploaded(script)
+
+    def submit_uploaded(self, script: JobScript) -> Submission:
+        """Submit a script that lies in its directory."""
         saved = script.directory / script.job_name
-        answer = self.execute(f"{self._bin}sbatch {path} | tee {saved}", script.directory)
+        answer = self.execute(f"{self._bin}sbatch {script.path} | tee {saved}", script.directory)
         if not answer.stdout:
             again = self.execute(f"cat {saved}", script.directory)
-            answer = Answer(again.stdout, answer.stderr, answer.exit_code)
+            answer = Answer(again.stdout or answer.stdout, answer.stderr, answer.exit_code)
+        return self._submission(script, answer)
+
+    def submit_plainly(self, script: JobScript) -> Submission:
+        """Submit as 0.17 does: the answer is kept nowhere."""
+        return self._submission(script, self.execute(f"{self._bin}sbatch {script.path}", script.directory))
+
+    def _submission(self, script: JobScript, answer: Answer) -> Submission:
         found = re.search(r"Submitted batch job (?P<jobId>[^\s]*)", answer.stdout)
         return Submission(found["jobId"] if found else "", script.job_name, script.directory, answer)
 
     def letters(self, job_id: str) -> str | None:
         """The letters of the job's state, None when the pattern finds nothing."""
-        answer = self.execute(f"{self._bin}squeue -j {job_id}")
+        return self.parse_letters(job_id, self.execute(self.status_command(job_id)))
+
+    def status_command(self, job_id: str) -> str:
+        """What is typed to see a job."""
+        return f"{self._bin}squeue -j {job_id}"
+
+    def find_command(self, job_name: str) -> str:
+        """What is typed to find a job by its name."""
+        return f"{self._bin}squeue -n {job_name} -u {self._user}"
+
+    def cancel_command(self, job_id: str) -> str:
+        """What is typed to end a job."""
+        return f"{self._bin}scancel {job_id}"
+
+    @staticmethod
+    def parse_letters(job_id: str, answer: Answer) -> str | None:
+        """The fourth word after the id."""
         found = re.search(rf"{job_id}(?=\s+\S+\s+\S+\s+\S+\s+(?P<status>\w+))", answer.stdout)
         return found["status"] if found else None
 
     def state(self, job_id: str) -> str | None:
         """The job's state by squeue alone."""
-        letters = self.letters(job_id)
+        return self.meaning(self.letters(job_id))
+
+    @staticmethod
+    def meaning(letters: str | None) -> str | None:
+        """What letters of the ST column mean; None stays None."""
         return None if letters is None else STATES.get(letters, "UNKNOWN")
 
     def monitored_state(self, job_id: str) -> str:
@@ -119,13 +159,21 @@ class Airavata:
         state = self.state(job_id)
         return state if state not in (None, "UNKNOWN") else self.accounted_state(job_id)
 
-    def accounted_state(self, job_id: str) -> str:
-        """The job's state by sacct; a job without a line counts as completed."""
+    def accounted_word(self, job_id: str) -> str | None:
+        """The word of the newest submission that sacct shows; None without a line."""
         answer = self.execute(f"sacct -X -n -P -o State,Submit --duplicates -j {job_id}")
         rows = [line.split("|") for line in answer.stdout.splitlines() if line.strip()]
-        if not rows:
+        return max(rows, key=lambda row: row[1])[0] if rows else None
+
+    def accounted_state(self, job_id: str) -> str:
+        """The job's state by sacct; a job without a line counts as completed."""
+        return self.accounted_meaning(self.accounted_word(job_id))
+
+    @staticmethod
+    def accounted_meaning(word: str | None) -> str:
+        """What master makes of a word of sacct."""
+        if word is None:
             return "COMPLETE"
-        word = max(rows, key=lambda row: row[1])[0]
         if word == "COMPLETED":
             return "COMPLETE"
         if word.startswith("CANCELLED"):
@@ -138,13 +186,17 @@ class Airavata:
 
     def find(self, job_name: str) -> str | None:
         """The id of a job by its name, as when a submission gave none."""
-        answer = self.execute(f"{self._bin}squeue -n {job_name} -u {self._user}")
+        return self.parse_job_id(job_name, self.execute(self.find_command(job_name)))
+
+    @staticmethod
+    def parse_job_id(job_name: str, answer: Answer) -> str | None:
+        """The number before the partition and the first eight characters of the name."""
         found = re.search(rf"(?=(?P<jobId>\d+)\s+\w+\s+{job_name[:8]})", answer.stdout)
         return found["jobId"] if found else None
 
     def cancel(self, job_id: str) -> Answer:
         """Cancel a job."""
-        return self.execute(f"{self._bin}scancel {job_id}")
+        return self.execute(self.cancel_command(job_id))
 
     def queue_status(self, queue: str) -> tuple[bool, int, int]:
         """The cluster status monitor: is the queue up, and the first two numbers of its nodes."""

@@ -48,11 +48,15 @@ class JobScript:
             body.append(self._status("COMPLETED"))
         return "\n".join([*head, *body]) + "\n\n"
 
+    @property
+    def path(self) -> Path:
+        """Where Airavata uploads it."""
+        return self.directory / f"job_{self.number}.slurm"
+
     def write(self) -> Path:
         """Put the script where Airavata uploads it."""
-        path = self.directory / f"job_{self.number}.slurm"
-        path.write_text(self.text(), encoding="utf-8")
-        return path
+        self.path.write_text(self.text(), encoding="utf-8")
+        return self.path
 
     def _status(self, word: str) -> str:
         return (
