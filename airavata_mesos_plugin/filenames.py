@@ -23,8 +23,8 @@ _MAX_WIDTH = 10
 _FIELD = re.compile(r"%(\d*)([%AaJjNnstux])")
 
 _NUMBERS: dict[str, Callable[[JobRecord], int]] = {
-    "A": lambda record: record.id,
-    "a": lambda _: NOT_AN_ARRAY,
+    "A": lambda record: record.id if record.array_id is None else record.array_id,
+    "a": lambda record: NOT_AN_ARRAY if record.array_index is None else record.array_index,
     "J": lambda record: record.id,
     "j": lambda record: record.id,
     "n": lambda _: 0,

@@ -12,6 +12,7 @@ import shlex
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import jinja2
@@ -21,7 +22,7 @@ from airavata_mesos_plugin import data_files
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings, QueueSettings
 from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
 from airavata_mesos_plugin.filenames import confined_parts
-from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.jobs import JobRecord, array_indexes
 
 FINALIZATION_MARGIN_SECONDS = 10
 """What the wrapper may need beyond the grace time until it has written the result."""
@@ -65,6 +66,9 @@ class WrapperContext:
     arguments: tuple[str, ...]
     stdout_parts: tuple[str, ...]
     stderr_parts: tuple[str, ...] | None  # None: into the same file as stdout
+    stdin_parts: tuple[str, ...]
+    append: bool  # do not empty the output files at the start
+    umask: str  # octal; empty for the node's own
     limit_centiseconds: int
     grace_centiseconds: int
 
@@ -137,6 +141,9 @@ def wrapper_context(
         arguments=request.script_arguments,
         stdout_parts=confined_parts(request.stdout, record, "--output"),
         stderr_parts=None if request.stderr is None else confined_parts(request.stderr, record, "--error"),
+        stdin_parts=confined_parts(request.stdin, record, "--input"),
+        append=request.append_output,
+        umask="" if request.umask is None else f"{request.umask & 0o777:04o}",
         limit_centiseconds=request.wall_time_seconds * 100,
         grace_centiseconds=queue.kill_grace_seconds * 100,
     )
@@ -145,19 +152,27 @@ def wrapper_context(
 def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
     """The variables of a SLURM 22.05 batch job on one node, as far as they are known before it runs.
 
-    A value that nobody gave, such as an account, leaves its variable out.
+    A value that nobody gave, such as an account, leaves its variable out. Which GPUs a job has is the
+    agent's to say, so only their number is told.
     """
     request = record.request
+    gpus = request.resources.gpus or None
     cpus = max(1, int(request.resources.cpus))
     memory = request.resources.memory_mb
     variables: dict[str, object] = {
+        **_array_environment(record),
         "SLURM_CLUSTER_NAME": cluster_name,
         "SLURM_CPUS_ON_NODE": cpus,
         "SLURM_CPUS_PER_TASK": request.cpus_per_task,
+        "SLURM_EXPORT_ENV": request.export,
+        "SLURM_GET_USER_ENV": None if request.export is None else 1,
+        "SLURM_GPUS": gpus if request.gpus_given else None,
+        "SLURM_GPUS_ON_NODE": gpus,
         "SLURM_GTIDS": 0,
         "SLURM_JOBID": record.id,
         "SLURM_JOB_ACCOUNT": request.account or None,
         "SLURM_JOB_CPUS_PER_NODE": cpus,
+        "SLURM_JOB_GID": request.gid,
         "SLURM_JOB_ID": record.id,
         "SLURM_JOB_NAME": request.name,
         "SLURM_JOB_NUM_NODES": request.nodes,
@@ -171,14 +186,34 @@ def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
         "SLURM_MEM_PER_NODE": memory if request.memory_given else None,
         "SLURM_NNODES": request.nodes,
         "SLURM_NODEID": 0,
+        "SLURM_NODE_ALIASES": "(null)",
         "SLURM_NPROCS": request.tasks if request.tasks_given else None,
         "SLURM_NTASKS": request.tasks if request.tasks_given else None,
         "SLURM_NTASKS_PER_NODE": request.tasks_per_node,
+        "SLURM_PRIO_PROCESS": 0,
         "SLURM_PROCID": 0,
+        "SLURM_RESTART_COUNT": record.attempt - 1 or None,
         "SLURM_SUBMIT_HOST": request.submit_host or None,
         "SLURM_TASKS_PER_NODE": request.tasks,
+        "SLURM_TOPOLOGY_ADDR_PATTERN": "node",
+        "SLURM_UMASK": None if request.umask is None else f"{request.umask & 0o777:04o}",
     }
     return {name: str(value) for name, value in variables.items() if value is not None}
+
+
+def _array_environment(record: JobRecord) -> dict[str, object]:
+    if record.array_id is None or not record.request.array:
+        return {}
+    indexes = array_indexes(record.request.array)
+    steps = {later - earlier for earlier, later in pairwise(indexes)}
+    return {
+        "SLURM_ARRAY_JOB_ID": record.array_id,
+        "SLURM_ARRAY_TASK_COUNT": len(indexes),
+        "SLURM_ARRAY_TASK_ID": record.array_index,
+        "SLURM_ARRAY_TASK_MAX": indexes[-1],
+        "SLURM_ARRAY_TASK_MIN": indexes[0],
+        "SLURM_ARRAY_TASK_STEP": steps.pop() if len(steps) == 1 else 1,
+    }
 
 
 class TemplateLibrary:
@@ -231,6 +266,10 @@ class TemplateLibrary:
             if not _VARIABLE.fullmatch(name):
                 raise ConfigurationError(f"{name!r} is not the name of an environment variable")
         return self._render("wrapper/run.sh.j2", _variables(context))
+
+    def render_srun(self) -> str:
+        """The ``srun`` that a job finds in its PATH. Repeatable. Raises ConfigurationError."""
+        return self._render("wrapper/srun.sh.j2", {})
 
     def _render(self, name: str, variables: Mapping[str, object]) -> str:
         try:

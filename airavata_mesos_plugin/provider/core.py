@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, SandboxGone, StagingError
-from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest
+from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest, PastAttempt
+from airavata_mesos_plugin.provider.control import Control
+from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.inputs import InputSource
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
@@ -49,7 +51,9 @@ class Provider:
         self._parts = parts
         self.monitor = Monitor(parts)
         self.submitter = Submitter(parts, self.monitor)
-        self.collector = OutputCollector(parts, stop)
+        self.control = Control(parts)
+        self.eligibility = Eligibility(parts)
+        self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
 
     @property
@@ -62,8 +66,12 @@ class Provider:
         """What is known of each cluster now."""
         return self._parts.views
 
-    def submit(self, request: JobRequest, script: str, *, source: str = "sbatch") -> JobRecord:
-        """Accept a job. Its id is durable on return; everything else happens later.
+    def submit(
+        self, request: JobRequest, script: str, *, source: str = "sbatch", environment: str = ""
+    ) -> JobRecord:
+        """Accept a job, or all tasks of an array. Its id is durable on return; all else happens later.
+
+        ``environment`` holds the submitter's variables, as ``NAME=value`` joined by NUL characters.
 
         Not repeatable, unless the request has a submission key: then a repeat gives the job that has it,
         even when the request differs. ``source`` is who says so in the history. Raises InvalidRequest, or
@@ -88,6 +96,7 @@ class Provider:
             cluster=queue.cluster,
             key=lambda job_id, attempt: self._parts.key(queue.name, job_id, attempt),
             source=source,
+            environment=environment,
         )
         self.views[queue.cluster].wake.set()
         return record
@@ -112,6 +121,10 @@ class Provider:
         """The job script as it was accepted. Raises NotFound."""
         return self._parts.ledger.script(job_id)
 
+    def past_attempts(self, job_ids: Iterable[int]) -> list[PastAttempt]:
+        """The attempts of these jobs that were followed by others, oldest first."""
+        return self._parts.ledger.past_attempts(job_ids)
+
     def request_cancel(self, job_id: int, by: str, uid: int) -> bool:
         """Ask for the end of a job. Durable on return; the kill is repeated until it arrives.
 
@@ -121,7 +134,7 @@ class Provider:
         record = self._parts.ledger.job(job_id)
         if uid not in (0, record.request.uid):
             raise Refused(f"job {job_id} belongs to {record.request.user}")
-        asked = self._parts.ledger.request_cancel(job_id, by)
+        asked = self._parts.ledger.request_cancel(job_id, by, uid)
         self.views[record.cluster].wake.set()
         return asked
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from airavata_mesos_plugin.errors import NotFound, StagingError
@@ -57,7 +57,25 @@ class InputSource:
         wrapper = self._parts.templates.render_wrapper(
             wrapper_context(record, queue, self._parts.settings, token)
         )
-        return [
-            archive.Member(f"{layout.CONTROL_DIRECTORY}/run.sh", wrapper.encode(), 0o700),
-            archive.Member(f"{layout.CONTROL_DIRECTORY}/script", script.encode(), 0o700),
+        spellings = [request.working_directory, *request.working_directory_aliases]
+        environment = _relocated(self._parts.ledger.environment(record.id), spellings, token)
+        files = [
+            ("run.sh", wrapper.encode(), 0o700),
+            ("script", script.encode(), 0o700),
+            ("environment", environment.encode("utf-8", "surrogateescape"), 0o600),
+            ("bin/srun", self._parts.templates.render_srun().encode(), 0o700),
         ]
+        return [
+            archive.Member(f"{layout.CONTROL_DIRECTORY}/{name}", data, mode) for name, data, mode in files
+        ]
+
+
+def _relocated(environment: str, directories: Sequence[str], token: str) -> str:
+    """The variables with ``token`` where a value names the working directory."""
+    if not environment or token in environment:
+        return environment
+    pairs = (variable.partition("=") for variable in environment.split("\0"))
+    return (
+        "\0".join(f"{name}={relocate(value, directories, token)}" for name, equals, value in pairs if equals)
+        + "\0"
+    )

@@ -6,8 +6,9 @@ import logging
 import threading
 from pathlib import Path
 
-from airavata_mesos_plugin.errors import AiravataMesosError, SandboxGone
-from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, SandboxGone
+from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord
+from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
@@ -26,8 +27,9 @@ STAGE_IN = "stage_in"
 class OutputCollector:
     """Takes jobs from FETCHING to their end."""
 
-    def __init__(self, parts: Parts, stop: threading.Event | None = None) -> None:
+    def __init__(self, parts: Parts, control: Control, stop: threading.Event | None = None) -> None:
         self._parts = parts
+        self._control = control
         self._stop = stop or threading.Event()
         self._pacing = Pacing(
             parts.clock, first_seconds=parts.settings.fetch.retry_seconds, longest_seconds=300.0
@@ -131,7 +133,33 @@ class OutputCollector:
             if report.left_out:
                 reason = f"{reason}; {len(report.left_out)} files left out".removeprefix("; ")
         self._pacing.forget(record.id)
-        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason, fields=fields)
+        if fields:
+            self._parts.ledger.annotate(record.id, **fields)
+        record = self._parts.ledger.job(record.id)  # somebody may have asked for something meanwhile
+        if record.cancel_requested_at is None:
+            try:
+                if self._begins_again(record, phase):
+                    return
+            except InvalidRequest as error:
+                reason = f"{reason}; cannot be started again: {error}".removeprefix("; ")
+                phase = JobPhase.FAILED
+        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason)
+        if self._parts.ledger.any_kept_back():
+            for view in self._parts.views.values():  # perhaps one was waiting for this
+                view.wake.set()
+
+    def _begins_again(self, record: JobRecord, phase: JobPhase) -> bool:
+        if record.requeue_requested_at is not None:
+            reason = f"requeued by {record.requeue_requested_by}"
+            hold = record.held is Hold.USER
+            self._control.begin_again(record, "REQUEUED", "provider", reason, hold=hold)
+            return True
+        if phase is JobPhase.LOST and record.request.requeue and record.attempt <= MOST_LOSSES:
+            self._control.begin_again(
+                record, "NODE_FAIL", "provider", "started again after its node was lost"
+            )
+            return True
+        return False
 
     def _why_not_started(self, record: JobRecord) -> str:
         """The wrapper left no result, so it never ran: what the stage-in said last."""

@@ -37,7 +37,9 @@ class Submitter:
         settings = parts.settings
         queue = settings.queue(record.request.queue)
         lifetime = settings.staging.link_lifetime_seconds
-        ticket = parts.tickets.issue(record.id, int(record.accepted_at) + lifetime)
+        # A job that was kept back, or is started again, has the whole time from then on.
+        since = max(record.submitted_at or 0, record.eligible_at or 0, record.accepted_at)
+        ticket = parts.tickets.issue(record.id, int(since) + lifetime)
         context = job_context(
             record,
             queue,
@@ -56,11 +58,7 @@ class Submitter:
         """Submit what waits for ``cluster``. Repeatable: a job whose create call may have arrived is
         looked up in all states before anything is sent again.
         """
-        waiting = self._parts.ledger.jobs(
-            JobSelection(
-                clusters=frozenset({cluster}), phases=frozenset({JobPhase.ACCEPTED, JobPhase.SUBMITTING})
-            )
-        )
+        waiting = self._parts.ledger.jobs(JobSelection(clusters=frozenset({cluster}), to_submit=True))
         due = [record for record in reversed(waiting) if self._pacing.due(record.id)]
         try:
             fresh = self._without_known(cluster, due)

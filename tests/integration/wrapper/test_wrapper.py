@@ -34,7 +34,14 @@ class Sandbox:
     """A sandbox as an agent has it after the inputs were unpacked."""
 
     def __init__(
-        self, path: Path, script: str, *, limit: float = 60, grace: float = 20, **request: Any
+        self,
+        path: Path,
+        script: str,
+        *,
+        limit: float = 60,
+        grace: float = 20,
+        record: JobRecord | None = None,
+        **request: Any,
     ) -> None:
         values: dict[str, Any] = {
             "name": "wave",
@@ -46,7 +53,7 @@ class Sandbox:
             "wall_time_seconds": 60,
             **request,
         }
-        record = JobRecord(
+        self.record = record or JobRecord(
             id=519,
             request=JobRequest(**values),
             phase=JobPhase.RUNNING,
@@ -58,7 +65,7 @@ class Sandbox:
             changed_at=0,
         )
         context = replace(
-            wrapper_context(record, SETTINGS.queues[0], SETTINGS, TOKEN),
+            wrapper_context(self.record, SETTINGS.queues[0], SETTINGS, TOKEN),
             limit_centiseconds=round(limit * 100),
             grace_centiseconds=round(grace * 100),
         )
