@@ -107,6 +107,9 @@ class ThriftClient:
             return InvalidRequest(f"{where} did not accept {method}: {reason}")
         if isinstance(error, errors.AiravataSystemException):
             return ServerFault(f"{where} failed in {method}: {reason}")
+        if isinstance(error, TApplicationException) and error.type == TApplicationException.INTERNAL_ERROR:
+            # Also a refused token, in the few methods that do not declare that error.
+            return ServerFault(f"{where} failed in {method}: {error}", advice="see the log of its API server")
         if isinstance(error, (TTransportException, OSError, EOFError)):
             return OutcomeUnknown(
                 f"the connection to {where} broke during {method}: {error}",

@@ -50,6 +50,7 @@ class Registrar:
         raises. A repeat completes what is missing.
         """
         self._check()
+        groups = self._groups()
         credential, key = self._credential()
         if self._resource.storage:
             self._storage(self._resource.storage, credential)
@@ -61,7 +62,8 @@ class Registrar:
                 "group resource profile": [profile],
                 "application deployment": deployments,
                 "credential": [credential],
-            }
+            },
+            groups,
         )
         return key
 
@@ -97,6 +99,15 @@ class Registrar:
         return found.id
 
     # -- the steps ---------------------------------------------------------------------------------------
+
+    def _groups(self) -> dict[str, str]:
+        """Name and id of the groups to share with. Asked first: a wrong token or name stops here."""
+        named = self._door.groups()
+        given = self._resource.profile.share_with
+        missing = [name for name in given if name in GROUPS and name not in named]
+        if missing:
+            raise NotFound(f"the gateway {self._gateway} has no group for {', '.join(missing)}")
+        return {name: named.get(name, name) for name in given}
 
     def _credential(self) -> tuple[str, str]:
         wanted = self._resource.credential
@@ -162,8 +173,11 @@ class Registrar:
             return self._create("group resource profile", name, wanted)
         # An update replaces the whole profile: what belongs to other resources goes along.
         for field, ours in (("computePreferences", preference), ("computeResourcePolicies", policy)):
-            others = _others(found.document, field, resource_id)
-            wanted[field] = [*others, {**ours, "groupResourceProfileId": found.id}]
+            entries = found.document.get(field) or []
+            others = [entry for entry in entries if entry.get("computeResourceId") != resource_id]
+            if len(others) == len(entries):
+                ours["groupResourceProfileId"] = found.id
+            wanted[field] = [*others, ours]
         return self._adapt("group resource profile", name, wanted, found)
 
     def _application(self, application: Application, resource_id: str) -> str:
@@ -173,22 +187,11 @@ class Registrar:
         deployment = documents.deployment(application, module_id, resource_id, self._resource)
         return self._ensure("application deployment", name, deployment)
 
-    def _share(self, things: Mapping[str, list[str]]) -> None:
-        given = self._resource.profile.share_with
-        named = self._door.groups() if set(GROUPS) & set(given) else {}
-        missing = [name for name in given if name in GROUPS and name not in named]
-        if missing:
-            raise NotFound(f"the gateway {self._gateway} has no group for {', '.join(missing)}")
-        groups = [named.get(group, group) for group in given]
+    def _share(self, things: Mapping[str, list[str]], groups: Mapping[str, str]) -> None:
         for kind, ids in things.items():
             for id_ in ids:
                 readers = [] if is_placeholder(id_) else self._door.readers(id_)
-                missing = [group for group in groups if group not in readers]
+                missing = {name: group for name, group in groups.items() if group not in readers}
                 if missing:
-                    self._door.share(id_, missing)
-                    names = [name for name, group in zip(given, groups, strict=True) if group in missing]
-                    self.outcomes.append(Outcome("shared", kind, ", ".join(names), id_))
-
-
-def _others(profile: Document, field: str, resource_id: str) -> list[Document]:
-    return [entry for entry in profile.get(field) or [] if entry.get("computeResourceId") != resource_id]
+                    self._door.share(id_, list(missing.values()))
+                    self.outcomes.append(Outcome("shared", kind, ", ".join(missing), id_))
