@@ -77,6 +77,9 @@ def show(context: Context, job_id: int, as_json: bool) -> None:
         for e in job["events"]
     ]
     view.print_table(["TIME", "PHASE", "SOURCE", "SCHEDULER", "REASON"], rows)
+    if job["announced"]:
+        click.echo()
+        view.print_table(*view.announced_table(job["announced"]))
 
 
 @click.command()

@@ -68,6 +68,22 @@ def job_table(jobs: Sequence[Document], *, with_phases: bool = False) -> tuple[l
     return head, rows
 
 
+def announced_table(announced: Sequence[Document]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of what Airavata was told of a job."""
+    rows = [
+        [
+            channel["channel"],
+            ", ".join(channel["told"]) or "-",
+            moment(channel["told_at"]),
+            ", ".join(channel["waiting"]) or "-",
+            moment(channel["next_try_at"]),
+            visible(channel["trouble"]) or "-",
+        ]
+        for channel in announced
+    ]
+    return ["CHANNEL", "AIRAVATA WAS TOLD", "LAST", "WAITING", "NEXT TRY", "TROUBLE"], rows
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """A table on stdout: drawn on a terminal, tab-separated lines elsewhere."""
     if not sys.stdout.isatty():

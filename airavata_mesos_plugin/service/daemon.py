@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from airavata_mesos_plugin.airavata.publishers import make_channels
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.provider import Provider
@@ -25,6 +26,7 @@ from airavata_mesos_plugin.service.loops import Loops
 from airavata_mesos_plugin.service.parts import close_parts, make_parts
 from airavata_mesos_plugin.service.peers import PeerServer
 from airavata_mesos_plugin.service.people import PeopleCalls
+from airavata_mesos_plugin.service.publishing import Publishing
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,10 @@ class Daemon:
         async with AsyncExitStack() as stack:
             parts = make_parts(settings, self._home, clock, lambda: staging.url)
             stack.callback(close_parts, parts)
+            channels = make_channels(settings.airavata, parts.ledger.instance)
+            publishing = Publishing(channels, parts.ledger, clock, settings.airavata)
+            stack.push_async_callback(loop.run_in_executor, None, publishing.close)
+            publishing.start()
             stop = threading.Event()
             provider = Provider(parts, stop)
             await staging.start(provider)
@@ -86,7 +92,7 @@ class Daemon:
             looks = [loop.run_in_executor(None, provider.monitor.refresh_nodes, name) for name in parts.views]
             await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
             await stack.enter_async_context(_running(Loops(provider, parts, stop)))
-            people = PeopleCalls(provider, clock, self._facts)
+            people = PeopleCalls(provider, clock, self._facts, publishing.describe)
             commands = CommandServer(self._home.socket, provider, people)
             await commands.start()
             stack.push_async_callback(commands.stop)

@@ -81,7 +81,15 @@ def phase_seconds(events: Sequence[JobEvent], now: float) -> dict[str, float]:
 class PeopleCalls:
     """Answers the calls of one daemon."""
 
-    def __init__(self, provider: Provider, clock: Clock, facts: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        clock: Clock,
+        facts: Callable[[], dict[str, object]],
+        announced: Callable[[int], list[dict[str, object]]],
+    ) -> None:
+        """``announced`` gives what Airavata was told of a job."""
+        self._announced = announced
         self._provider = provider
         self._clock = clock
         self._facts = facts
@@ -145,6 +153,7 @@ class PeopleCalls:
             }
             for event in events
         ]
+        document["announced"] = self._announced(record.id)
         return _json(document)
 
     def _cancel(self, argv: Sequence[str], uid: int, user: str) -> Answer:
