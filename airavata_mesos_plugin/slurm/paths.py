@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable
-from pathlib import Path
+
+from airavata_mesos_plugin.sandbox.user_files import PathRights
 
 NULL_DEVICE = "/dev/null"
 
@@ -14,30 +14,29 @@ class PathRefused(ValueError):
     """The text says what is wrong with the path and what to change."""
 
 
-def working_directory(path: str) -> str:
+def working_directory(path: str, rights: PathRights) -> str:
     """The directory ``path`` by its physical name. Raises PathRefused that names it.
 
-    It must be there, be a directory and be writable for this process.
+    It must be there, be a directory and be writable for the account whose rights are given.
     """
     try:
-        physical = os.path.realpath(path, strict=True)
-        mode = Path(physical).stat().st_mode
+        facts = rights.examine(path)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise PathRefused(
             f"working directory {path}: {why}; make it, or name another one with --chdir"
         ) from error
-    if not stat.S_ISDIR(mode):
+    if not facts.is_directory:
         raise PathRefused(f"working directory {path}: Not a directory; name another one with --chdir")
-    if not os.access(physical, os.W_OK | os.X_OK):
+    if not facts.writable:
         raise PathRefused(
             f"working directory {path}: not writable, so outputs could not be brought back;"
             " change its permissions, or name another one with --chdir"
         )
-    return physical
+    return facts.physical
 
 
-def spellings(physical: str, candidates: Iterable[str]) -> tuple[str, ...]:
+def spellings(physical: str, candidates: Iterable[str], rights: PathRights) -> tuple[str, ...]:
     """Those of the candidates that are other absolute names of the directory ``physical``, each once."""
     found: list[str] = []
     for candidate in candidates:
@@ -47,12 +46,12 @@ def spellings(physical: str, candidates: Iterable[str]) -> tuple[str, ...]:
         # normpath takes "link/.." away, which can name another directory: both forms must lead there.
         if clean == physical or clean in found:
             continue
-        if os.path.realpath(candidate) == physical and os.path.realpath(clean) == physical:
+        if rights.real_path(candidate) == physical and rights.real_path(clean) == physical:
             found.append(clean)
     return tuple(found)
 
 
-def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
+def output_name(text: str, physical: str, aliases: Iterable[str], rights: PathRights) -> str:
     """The output path ``text`` relative to the working directory, or the null device.
 
     ``%`` patterns stay as they are. Raises PathRefused for whatever is not inside the directory.
@@ -61,7 +60,7 @@ def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
         return text
     if not text or text.endswith("/"):
         raise PathRefused("is not the name of a file")
-    relative = _relative(text, physical, tuple(aliases))
+    relative = _relative(text, physical, tuple(aliases), rights)
     clean = os.path.relpath(os.path.normpath(os.path.join(physical, relative)), physical)  # noqa: PTH118
     if clean == ".":
         raise PathRefused("is the working directory itself; name a file in it")
@@ -69,7 +68,7 @@ def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
         raise PathRefused(f"leads out of the working directory {physical}; name a file inside it")
     # The unnormalised form too: "link/../x" is not "x" when link is a symbolic link.
     for form in (relative, clean):
-        if not _inside(os.path.realpath(os.path.join(physical, form)), physical):  # noqa: PTH118 - may hold ".."
+        if not _inside(rights.real_path(os.path.join(physical, form)), physical):  # noqa: PTH118 - may hold ".."
             raise PathRefused(
                 f"leads out of the working directory {physical} through a symbolic link;"
                 " name a file inside it"
@@ -77,7 +76,7 @@ def output_name(text: str, physical: str, aliases: Iterable[str]) -> str:
     return clean
 
 
-def _relative(text: str, physical: str, aliases: tuple[str, ...]) -> str:
+def _relative(text: str, physical: str, aliases: tuple[str, ...], rights: PathRights) -> str:
     if not text.startswith("/"):
         return text
     for base in (physical, *aliases):
@@ -90,7 +89,7 @@ def _relative(text: str, physical: str, aliases: tuple[str, ...]) -> str:
             return os.path.relpath(clean, base)
     # A spelling of the directory that nobody mentioned, through some other link.
     head, name = os.path.split(clean)
-    real = os.path.realpath(head)
+    real = rights.real_path(head)
     if _inside(real, physical):
         return os.path.normpath(os.path.join(os.path.relpath(real, physical), name))  # noqa: PTH118
     raise PathRefused(

@@ -16,6 +16,7 @@ from airavata_mesos_plugin.errors import (
     Refused,
     UnsatisfiableRequest,
 )
+from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.slurm import paths, request, script, values
 from airavata_mesos_plugin.slurm.directives import UnmatchedQuote, scan
 from airavata_mesos_plugin.slurm.options import Given, Parsed, parse
@@ -258,8 +259,9 @@ def _submit(
         )
     origin = _origin(invocation, source, chosen)
     job_name = chosen.texts.get("job-name", source.job_name)
-    stdout = _output("output", origin, chosen, job_name) or "slurm-%j.out"
-    stderr = _output("error", origin, chosen, job_name)
+    rights = invocation.rights
+    stdout = _output("output", origin, chosen, job_name, rights) or "slurm-%j.out"
+    stderr = _output("error", origin, chosen, job_name, rights)
     wishes = request.Wishes(
         fewest_nodes=chosen.nodes,
         tasks=chosen.counts.get("ntasks"),
@@ -304,7 +306,7 @@ def _origin(invocation: Invocation, source: _Source, chosen: _Chosen) -> request
         )
     spelled = cwd if wanted is None else os.path.join(cwd, wanted)  # noqa: PTH118 - a spelling, kept as it is
     try:
-        physical = paths.working_directory(spelled)
+        physical = paths.working_directory(spelled, invocation.rights)
     except paths.PathRefused as error:
         raise CommandFailed(f"sbatch: error: {error}") from error
     beside = os.path.dirname(os.path.join(cwd, source.path)) if source.path else ""  # noqa: PTH118, PTH120
@@ -315,21 +317,23 @@ def _origin(invocation: Invocation, source: _Source, chosen: _Chosen) -> request
         uid=invocation.uid,
         host=invocation.host,
         directory=physical,
-        aliases=paths.spellings(physical, candidates),
+        aliases=paths.spellings(physical, candidates, invocation.rights),
     )
 
 
-def _output(name: str, origin: request.Origin, chosen: _Chosen, job_name: str) -> str | None:
+def _output(
+    name: str, origin: request.Origin, chosen: _Chosen, job_name: str, rights: PathRights
+) -> str | None:
     given = chosen.options.last(name)
     if given is None:
         return None
     text = chosen.texts[name]
     try:
-        clean = paths.output_name(text, origin.directory, origin.aliases)
+        clean = paths.output_name(text, origin.directory, origin.aliases, rights)
         # Names of jobs and users go where the patterns stand, and a job's name may hold "/" and "..".
         filled = clean.replace("%x", job_name).replace("%u", origin.user)
         if clean != paths.NULL_DEVICE:
-            paths.output_name(filled, origin.directory, ())
+            paths.output_name(filled, origin.directory, (), rights)
             if any(len(os.fsencode(part)) > _LONGEST_NAME for part in filled.split("/")):
                 raise paths.PathRefused(f"has a part longer than {_LONGEST_NAME} bytes; shorten it")
     except paths.PathRefused as error:

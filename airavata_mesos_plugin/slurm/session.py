@@ -8,6 +8,8 @@ from typing import Protocol
 
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest
+from airavata_mesos_plugin.sandbox.own_files import OwnPaths
+from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection
 
@@ -26,7 +28,9 @@ class Invocation:
     """A command as it was typed, with the identity of who typed it.
 
     Texts that came as bytes are decoded with ``surrogateescape``. ``read_file`` opens a file, or
-    standard input for None, with the caller's own rights, relative to ``cwd``; it raises OSError.
+    standard input for None, with the caller's own rights, relative to ``cwd``; it raises OSError. What a
+    command does before it has its file is done again when the file is there, so it must change nothing.
+    ``rights`` are those of the caller over paths.
     """
 
     command: str
@@ -38,6 +42,7 @@ class Invocation:
     home: str = ""
     host: str = ""  # where the command was typed
     read_file: Callable[[str | None], bytes] = field(default=_no_file, repr=False)
+    rights: PathRights = field(default_factory=OwnPaths, repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.sandbox.own_files import OwnPaths
 from airavata_mesos_plugin.slurm import paths
 from airavata_mesos_plugin.slurm.session import Result
 
@@ -44,7 +45,7 @@ def test_names_inside(workdir: Path, text: str, expected: str) -> None:
     (workdir / "sub").mkdir()
     (workdir / "inside").symlink_to(workdir / "sub")
     spelled = text.replace("{w}", str(workdir)).replace("{link}", str(link))
-    assert paths.output_name(spelled, str(workdir), ()) == expected
+    assert paths.output_name(spelled, str(workdir), (), OwnPaths()) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,18 +72,20 @@ def test_names_outside(workdir: Path, text: str, why: str) -> None:
     (workdir / "out").symlink_to(workdir.parent / "elsewhere")
     (workdir / "dangling").symlink_to("/nosuch/file")
     with pytest.raises(paths.PathRefused, match=why):
-        paths.output_name(text.replace("{w}", str(workdir)), str(workdir), ())
+        paths.output_name(text.replace("{w}", str(workdir)), str(workdir), (), OwnPaths())
 
 
 def test_a_spelling_that_is_gone_still_counts(workdir: Path) -> None:
-    assert paths.output_name("/scratch/P1/a.out", str(workdir), ("/scratch/P1",)) == "a.out"
+    assert paths.output_name("/scratch/P1/a.out", str(workdir), ("/scratch/P1",), OwnPaths()) == "a.out"
 
 
 def test_spellings(workdir: Path) -> None:
     link = workdir.parent / "link"
     link.symlink_to(workdir)
     found = paths.spellings(
-        str(workdir), [str(workdir), str(link), f"{link}/.", "", "relative", "/nosuch", str(workdir.parent)]
+        str(workdir),
+        [str(workdir), str(link), f"{link}/.", "", "relative", "/nosuch", str(workdir.parent)],
+        OwnPaths(),
     )
     assert found == (str(link),)
 
@@ -160,7 +163,7 @@ def test_nothing_accepted_lies_outside(workdir: Path, text: str) -> None:
         if not (workdir / name).is_symlink():
             (workdir / name).symlink_to(target)
     try:
-        name = paths.output_name(text, str(workdir), ())
+        name = paths.output_name(text, str(workdir), (), OwnPaths())
     except paths.PathRefused:
         return
     assert Path(os.path.realpath(workdir / name)).is_relative_to(workdir)
