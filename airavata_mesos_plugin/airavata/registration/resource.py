@@ -86,7 +86,7 @@ class Queue(_Entry):
     default_nodes: Count = 1
     default_cpus: Count = 1
     default_run_time_minutes: Count = 30
-    macros: tuple[Annotated[Line, StringConstraints(pattern=r"^[^,]+$")], ...] = Field(
+    macros: tuple[Annotated[str, StringConstraints(pattern=r"^[^,\r\n]+$")], ...] = Field(
         (), description="lines that are added to each job script; Airavata joins them with commas"
     )
 

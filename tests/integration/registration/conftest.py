@@ -95,12 +95,16 @@ class Airavata:
         return [name, "--airavata", self.version, "--config", str(file), *identity, *options], environment
 
     def run(self, *arguments: str, token: str = TOKEN, server: str | None = None) -> Done:
-        """Run the command in this process, as its entry point does."""
+        """Register or unregister."""
         line, environment = self.command(*arguments, token=token, server=server)
+        return self.main(line, environment, token)
+
+    def main(self, line: list[str], environment: dict[str, str] | None = None, token: str = TOKEN) -> Done:
+        """Run the command in this process, as its entry point does."""
         out, err = io.StringIO(), io.StringIO()
         code: object = 0
         with (
-            mock.patch.dict(os.environ, environment, clear=True),
+            mock.patch.dict(os.environ, environment or {"AIRAVATA_MESOS_HOME": str(self.home)}, clear=True),
             mock.patch.object(sys, "argv", ["airavata-mesos", *line]),
             redirect_stdout(out),
             redirect_stderr(err),
@@ -136,3 +140,9 @@ def airavata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Airavat
         yield Airavata(request.param, server, tmp_path)
     finally:
         server.stop()
+
+
+@pytest.fixture
+def airavata_class() -> type[Airavata]:
+    """For tests that start their own server; a conftest cannot be imported."""
+    return Airavata
