@@ -124,6 +124,16 @@ class ServiceSettings(Settings):
     )
 
 
+class AccountSettings(Settings):
+    """Whom a daemon that runs as root serves. Any other daemon serves its own account only."""
+
+    allow: tuple[str, ...] = Field(
+        (), description="names or numbers of accounts, and groups as @name; none: every account of the host"
+    )
+    refuse: tuple[str, ...] = Field((), description="the same form; stronger than allow")
+    see_all_jobs: bool = Field(True, description="False: an account sees its own jobs only")
+
+
 class ProviderSettings(Settings):
     """Everything that the provider needs to know."""
 
@@ -138,6 +148,7 @@ class ProviderSettings(Settings):
     staging: StagingSettings = StagingSettings()
     fetch: FetchSettings = FetchSettings()
     service: ServiceSettings = ServiceSettings()
+    accounts: AccountSettings = AccountSettings()
     airavata: AiravataSettings = AiravataSettings()
 
     @model_validator(mode="after")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from airavata_mesos_plugin.errors import InvalidRequest, Refused, StagingError
 from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord, JobRequest
 from airavata_mesos_plugin.provider.eligibility import HELD
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import snapshot
 
 MOST_LOSSES = 5
 """How often a job is started again because the cluster lost it; then it counts as lost."""
@@ -111,8 +108,8 @@ class Control:
         """A new attempt with a new key. Raises InvalidRequest when the working directory cannot be read."""
         request = record.request
         try:
-            listing = snapshot.take(
-                Path(request.working_directory), self._parts.clock.now(), excluded={request.name}
+            listing = self._parts.files_of(request.uid).take_snapshot(
+                request.working_directory, self._parts.clock.now(), {request.name}
             )
         except StagingError as error:
             raise InvalidRequest(error.message, advice=error.advice) from error
@@ -120,7 +117,7 @@ class Control:
             record.id,
             state=state,
             key=lambda job_id, attempt: self._parts.key(request.queue, job_id, attempt),
-            snapshot=listing.to_json(),
+            snapshot=listing,
             source=source,
             reason=reason,
             held=Hold.USER if hold else None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import copy
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airavata_mesos_plugin.config import ProviderSettings
@@ -18,9 +18,13 @@ from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import ClusterView, Parts
 from airavata_mesos_plugin.provider.submission import Submitter
-from airavata_mesos_plugin.sandbox import paths, snapshot
+from airavata_mesos_plugin.sandbox.paths import escape
+from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection
+
+LOCAL_PIECE = 1024 * 1024
+"""Bytes that are read at once from a file that came back."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Provider:
         self.eligibility = Eligibility(parts)
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
+        self._seen_by: tuple[int, str] | None = None  # uid and name; None for everybody
 
     @property
     def settings(self) -> ProviderSettings:
@@ -86,13 +91,15 @@ class Provider:
             raise InvalidRequest(f"the working directory {directory} is not an absolute path")
         # Airavata pipes sbatch's answer through `tee WORKDIR/<job name>`, while we look at WORKDIR.
         try:
-            listing = snapshot.take(directory, self._parts.clock.now(), excluded={request.name})
+            listing = self.files_of(request.uid).take_snapshot(
+                str(directory), self._parts.clock.now(), {request.name}
+            )
         except StagingError as error:
             raise InvalidRequest(error.message, advice=error.advice) from error
         record = self._parts.ledger.accept(
             request,
             script,
-            snapshot=listing.to_json(),
+            snapshot=listing,
             cluster=queue.cluster,
             key=lambda job_id, attempt: self._parts.key(queue.name, job_id, attempt),
             source=source,
@@ -103,11 +110,19 @@ class Provider:
 
     def job(self, job_id: int) -> JobRecord:
         """One job. Raises NotFound."""
-        return self._parts.ledger.job(job_id)
+        record = self._parts.ledger.job(job_id)
+        if self._seen_by is not None and record.request.uid != self._seen_by[0]:
+            raise NotFound(f"no job has the id {job_id}")
+        return record
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         """The selected jobs, newest first."""
-        return self._parts.ledger.jobs(selection)
+        if self._seen_by is None:
+            return self._parts.ledger.jobs(selection)
+        uid, user = self._seen_by
+        users = frozenset({user}) if selection.users is None else selection.users & {user}
+        found = self._parts.ledger.jobs(replace(selection, users=users)) if users else []
+        return [record for record in found if record.request.uid == uid]
 
     def with_submission_key(self, uid: int, key: str) -> JobRecord | None:
         """The job that this account submitted with this key; None when there is none."""
@@ -115,10 +130,12 @@ class Provider:
 
     def events(self, job_id: int) -> list[JobEvent]:
         """The history of a job, oldest first. Raises NotFound."""
+        self._check_seen(job_id)
         return self._parts.ledger.events(job_id)
 
     def script(self, job_id: int) -> str:
         """The job script as it was accepted. Raises NotFound."""
+        self._check_seen(job_id)
         return self._parts.ledger.script(job_id)
 
     def past_attempts(self, job_ids: Iterable[int]) -> list[PastAttempt]:
@@ -131,7 +148,7 @@ class Provider:
         False when the job is over or was asked to end before. Raises NotFound, or Refused when the job
         belongs to another account and ``uid`` is not root's.
         """
-        record = self._parts.ledger.job(job_id)
+        record = self.job(job_id)
         if uid not in (0, record.request.uid):
             raise Refused(f"job {job_id} belongs to {record.request.user}")
         asked = self._parts.ledger.request_cancel(job_id, by, uid)
@@ -174,30 +191,36 @@ class Provider:
         """
         record = self.job(job_id)
         directory = record.request.working_directory
-        sent = snapshot.Snapshot.from_json(self._parts.ledger.snapshot(job_id))
-        before = {_look(file) for file in sent.files}
+        before = self._parts.ledger.snapshot(job_id)
+        files = self.files_of(record.request.uid)
         try:
-            now = snapshot.take(directory, self._parts.clock.now(), excluded={record.request.name})
+            changed = files.changed(directory, before, self._parts.clock.now(), {record.request.name})
         except StagingError as error:
             raise NotFound(f"the working directory {directory} of job {job_id} is gone") from error
-        return [OutputFile(file.name, file.size) for file in now.files if _look(file) not in before]
+        return [OutputFile(file.name, file.size) for file in changed]
+
+    def files_of(self, uid: int) -> UserFiles:
+        """The files of an account, with its rights. Raises Refused for one that the host does not know."""
+        return self._parts.files_of(uid)
+
+    def seen_by(self, uid: int, user: str) -> Provider:
+        """This provider as an account sees it that may see its own jobs only: there are no others."""
+        seen = copy.copy(self)
+        seen._seen_by = uid, user
+        return seen
+
+    def _check_seen(self, job_id: int) -> None:
+        if self._seen_by is not None:
+            self.job(job_id)
 
     def _read_local(self, record: JobRecord, name: str, offset: int) -> FileChunk:
-        limit = 1024 * 1024
+        request = record.request
         try:
-            with paths.Root(record.request.working_directory) as root:
-                descriptor = root.open_file(name)
+            piece = self.files_of(request.uid).read_local(
+                request.working_directory, name, offset, LOCAL_PIECE
+            )
         except FileNotFoundError:
             return FileChunk(b"", max(0, offset), over=True)
-        try:
-            if offset < 0:
-                offset = max(0, os.fstat(descriptor).st_size + offset)
-            data = os.pread(descriptor, limit, offset)
-        finally:
-            os.close(descriptor)
-        return FileChunk(data, offset + len(data), over=len(data) < limit)
-
-
-def _look(file: snapshot.SentFile) -> tuple[str, int, int]:
-    """What tells an input from an output: agents list whole seconds, so a file that came back has no more."""
-    return file.name, file.size, file.mtime_ns // 10**9
+        except OSError as error:
+            raise Refused(f"{escape(name)} of job {record.id} cannot be read: {error.strerror}") from error
+        return FileChunk(piece.data, piece.offset + len(piece.data), over=piece.at_end)

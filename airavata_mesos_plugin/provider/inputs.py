@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from airavata_mesos_plugin.errors import NotFound, StagingError
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import archive, layout
 from airavata_mesos_plugin.sandbox.relocation import relocate
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.templating import wrapper_context
 
 
@@ -38,9 +36,8 @@ class InputSource:
     def _stream(self, record: JobRecord) -> Iterator[bytes]:
         ledger = self._parts.ledger
         try:
-            snapshot = Snapshot.from_json(ledger.snapshot(record.id))
-            yield from archive.stream(
-                Path(record.request.working_directory), snapshot, extra=self._control_files(record)
+            yield from self._parts.files_of(record.request.uid).open_archive(
+                record.request.working_directory, ledger.snapshot(record.id), self._control_files(record)
             )
         except StagingError as error:
             ledger.note(record.id, source="staging", reason=str(error))

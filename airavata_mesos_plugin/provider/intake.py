@@ -6,15 +6,14 @@ Task adapters and peers ask like this; the command line has its own way, with SL
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from airavata_mesos_plugin.config import ProviderSettings, QueueSettings, queue_ceiling
 from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
 from airavata_mesos_plugin.filenames import NULL_DEVICE, RESERVED
 from airavata_mesos_plugin.jobs import JobRequest, Resources
+from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.schedulers.base import Node
 
 LONGEST_TEXT = 255
@@ -48,9 +47,12 @@ class Wish:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def complete(wish: Wish, settings: ProviderSettings, nodes_of: Callable[[str], Sequence[Node]]) -> JobRequest:
+def complete(
+    wish: Wish, settings: ProviderSettings, nodes_of: Callable[[str], Sequence[Node]], rights: PathRights
+) -> JobRequest:
     """The request with the queue's defaults filled in and every limit checked. Repeatable.
 
+    ``rights`` are those of the account that asks.
     ``nodes_of`` gives the nodes of a cluster as last seen; with none known only the queue's limits count.
     Raises InvalidRequest for what is malformed, UnsatisfiableRequest for what no node or queue allows, and
     NotFound for an unknown queue.
@@ -67,7 +69,7 @@ def complete(wish: Wish, settings: ProviderSettings, nodes_of: Callable[[str], S
         if "\0" in text:
             raise InvalidRequest("arguments, account and comment must not hold NUL characters")
     queue = settings.queue(wish.queue)
-    directory = _working_directory(wish.working_directory)
+    directory = _working_directory(wish.working_directory, rights)
     aliases = () if wish.working_directory == directory else (os.path.normpath(wish.working_directory),)
     resources = _resources(wish, queue, nodes_of(queue.cluster))
     stdout = _output("standard output", wish.stdout, directory)
@@ -131,25 +133,24 @@ def _text(what: str, text: str, *, may_be_empty: bool = False) -> None:
         raise InvalidRequest(f"{what} holds a control character: {text!r}")
 
 
-def _working_directory(path: str) -> str:
+def _working_directory(path: str, rights: PathRights) -> str:
     """The directory by its physical name."""
     if "\0" in path or not path.startswith("/"):
         raise InvalidRequest(f"the working directory {path!r} is not an absolute path")
     try:
-        physical = os.path.realpath(path, strict=True)
-        mode = Path(physical).stat().st_mode
+        facts = rights.examine(path)
     except OSError as error:
         raise InvalidRequest(
             f"working directory {path}: {error.strerror}", advice="make it first, or name another one"
         ) from error
-    if not stat.S_ISDIR(mode):
+    if not facts.is_directory:
         raise InvalidRequest(f"working directory {path}: not a directory")
-    if not os.access(physical, os.W_OK | os.X_OK):
+    if not facts.writable:
         raise InvalidRequest(
             f"working directory {path}: not writable, so outputs could not be brought back",
             advice="change its permissions, or name another one",
         )
-    return physical
+    return facts.physical
 
 
 def _resources(wish: Wish, queue: QueueSettings, nodes: Sequence[Node]) -> Resources:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 
-from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, SandboxGone
+from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, InvalidRequest, SandboxGone
 from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
 from airavata_mesos_plugin.states import settle
 from airavata_mesos_plugin.store import JobSelection
@@ -79,15 +77,18 @@ class OutputCollector:
         if record.phase is not JobPhase.FETCHING:
             return
         try:
-            report = self._parts.fetcher.fetch(
+            report = self._parts.files_of(record.request.uid).fetch(
                 self.address(record),
-                Path(record.request.working_directory),
-                Snapshot.from_json(self._parts.ledger.snapshot(record.id)),
+                record.request.working_directory,
+                self._parts.ledger.snapshot(record.id),
                 job_id=record.id,
                 cancel=self._stop,
             )
         except SandboxGone as error:
             self._end(record, None, str(error))
+        except FilesUnavailable as error:  # that says nothing about this job, so it may last
+            self._pacing.postpone(record.id)
+            log.warning("job %d: its outputs have to wait: %s", record.id, error)
         except AiravataMesosError as error:
             if self._stop.is_set():
                 return

@@ -10,9 +10,9 @@ from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobKey
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.tickets import Tickets
+from airavata_mesos_plugin.sandbox.user_files import FilesOf
 from airavata_mesos_plugin.schedulers.base import Node, Scheduler
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
@@ -40,7 +40,7 @@ class Parts:
     schedulers: Mapping[str, Scheduler]
     templates: TemplateLibrary
     tickets: Tickets
-    fetcher: Fetcher
+    files_of: FilesOf  # everything that touches files of an account goes through this
     files: FilesClient
     clock: Clock
     staging_url: Callable[[], str]  # base URL under which agents reach the daemon

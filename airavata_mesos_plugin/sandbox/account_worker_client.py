@@ -89,13 +89,21 @@ class AccountFiles:
         with self._lock:
             return [helper.pid for helper in (self._helper, *self._old) if helper and helper.alive]
 
-    def close(self, seconds: float = 0.0) -> None:
-        """End the helper; it may finish what it has for ``seconds``. A later call starts a new one."""
+    def retire(self) -> None:
+        """Let the helper finish what it has, and end. A later call starts a new one."""
+        for helper in self._take_all():
+            helper.retire()
+
+    def close(self, seconds: float) -> None:
+        """The same, and end it by force when it has not ended after ``seconds``."""
+        for helper in self._take_all():
+            helper.close(seconds)
+
+    def _take_all(self) -> list[Helper]:
         with self._lock:
             helpers = [helper for helper in (self._helper, *self._old) if helper]
             self._helper, self._old = None, []
-        for helper in helpers:
-            helper.close(seconds)
+        return helpers
 
     def examine(self, path: str) -> PathFacts:
         answer = self._ask({"kind": "examine", "path": path})

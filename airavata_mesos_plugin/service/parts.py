@@ -9,11 +9,11 @@ from airavata_mesos_plugin.airavata.status_lines import silence
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
 from airavata_mesos_plugin.provider import Parts
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Scheduler
+from airavata_mesos_plugin.service.accounts import FilesOfAccounts
 from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
@@ -38,7 +38,7 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
         schedulers={cluster.name: make_scheduler(cluster, clock) for cluster in settings.clusters},
         templates=TemplateLibrary(settings.template_directories),
         tickets=Tickets.open(home.secret),
-        fetcher=Fetcher(settings.fetch, clock, files),
+        files_of=FilesOfAccounts(settings.fetch, clock, files),
         files=files,
         clock=clock,
         staging_url=staging_url,
@@ -51,5 +51,7 @@ def close_parts(parts: Parts) -> None:
     """Give up connections and close the ledger. Repeatable."""
     for scheduler in parts.schedulers.values():
         scheduler.close()
+    if isinstance(parts.files_of, FilesOfAccounts):
+        parts.files_of.close()
     parts.files.close()
     parts.ledger.close()

@@ -14,6 +14,7 @@ from airavata_mesos_plugin.airavata.tasks.spi import JobSubmissionTask, check_no
 from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.intake import Wish, check_script, complete
+from airavata_mesos_plugin.sandbox.own_files import OwnPaths
 
 
 class DefaultJobSubmissionTask(JobSubmissionTask):
@@ -41,7 +42,8 @@ class DefaultJobSubmissionTask(JobSubmissionTask):
             _keep(process, record)
             return f"job {record.id} was submitted before"
         check_not_cancelled(process)
-        request = complete(_wish(context), process.provider.settings, process.provider.nodes)
+        provider = process.provider
+        request = complete(_wish(context), provider.settings, provider.nodes, OwnPaths())
         check_script(process.script, process.provider.settings.max_script_bytes)
         record = process.provider.submit(request, process.script, source="task")
         _keep(process, record)

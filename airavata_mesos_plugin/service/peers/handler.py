@@ -87,7 +87,8 @@ class PeerHandler:
         wish, script = self._wish(token, job)
         record = self._provider.with_submission_key(self.caller.uid, token)
         if record is None:
-            request = complete(wish, self._provider.settings, self._provider.nodes)
+            rights = self._provider.files_of(self.caller.uid)
+            request = complete(wish, self._provider.settings, self._provider.nodes, rights)
             check_script(script, self._provider.settings.max_script_bytes)
             record = self._provider.submit(request, script, source="peer")
         self._same_job(record, wish, script)

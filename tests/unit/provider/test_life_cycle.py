@@ -27,6 +27,7 @@ from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Parts, Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.own_files import OwnFiles
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import (
@@ -92,7 +93,7 @@ class Stage:
             schedulers={"c": self.scheduler},
             templates=TemplateLibrary(),
             tickets=Tickets(b"s" * 32),
-            fetcher=self.fetcher,
+            files_of=lambda _uid: OwnFiles(self.fetcher),
             files=self.files,
             clock=self.clock,
             staging_url=lambda: "http://daemon:1",

@@ -33,6 +33,7 @@ from airavata_mesos_plugin.jobs import JobPhase
 from airavata_mesos_plugin.provider import Parts, Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.own_files import OwnFiles
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import Ledger
@@ -100,7 +101,7 @@ class World:
                 schedulers={"c": scheduler},
                 templates=TemplateLibrary(),
                 tickets=Tickets(b"s" * 32),
-                fetcher=mocker.create_autospec(Fetcher, instance=True),
+                files_of=lambda _uid: OwnFiles(mocker.create_autospec(Fetcher, instance=True)),
                 files=mocker.create_autospec(FilesClient, instance=True),
                 clock=self.clock,
                 staging_url=lambda: "http://daemon:1",
