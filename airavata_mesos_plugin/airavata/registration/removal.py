@@ -52,7 +52,7 @@ class Removal:
                         self._remove(way, found, self._resource.name, id_)
             self._remove("compute resource", resource, self._resource.name)
         self._storage(with_storage)
-        self._credential()
+        self._credential(id_, profiles)
 
     def _refuse_if_used(
         self, id_: str, profiles: list[Found], ours: list[Found], modules: dict[str, str]
@@ -132,19 +132,29 @@ class Removal:
                     self._remove("storage data movement", way, wanted.host, found.id)
             self._remove("storage", found, wanted.host)
 
-    def _credential(self) -> None:
+    def _credential(self, id_: str, profiles: list[Found]) -> None:
         description = self._resource.credential.description
         found = self._door.find("credential", {"description": description}) if description else None
         if found is None:
             return
-        storage = self._resource.storage
-        kept = any(one.kind == "storage" and one.action == "kept" for one in self.outcomes)
-        if kept and storage and storage.credential_token is None:
-            self._keep("credential", found, description or "", "the storage uses it")
-        elif self._record.made("credential", found.id):
-            self._remove("credential", found, description or "")
-        else:
+        if not self._record.made("credential", found.id):
             self._keep("credential", found, description or "", "not made by this registration")
+        elif found.id in self._keys_in_use(id_, profiles):
+            self._keep("credential", found, description or "", "used by the storage or for another resource")
+        else:
+            self._remove("credential", found, description or "")
+
+    def _keys_in_use(self, id_: str, profiles: list[Found]) -> set[str]:
+        """Keys of what is left, or would be left after a dry run."""
+        gone = {one.id for one in self.outcomes if one.action == "removed"}
+        keys = {str(profile.document.get("defaultCredentialStoreToken")) for profile in _left(profiles, gone)}
+        for profile in _left(profiles, gone):
+            for entry in profile.document.get("computePreferences") or []:
+                if entry.get("computeResourceId") != id_:
+                    keys.add(str(entry.get("resourceSpecificCredentialStoreToken")))
+        for preference in _left(self._door.entries("storage preference"), gone):
+            keys.add(str(preference.document.get("resourceSpecificCredentialStoreToken")))
+        return keys
 
     def _remove(self, kind: Kind, found: Found, name: str, parent: str = "") -> None:
         self._door.delete(kind, found.id, parent)
@@ -161,3 +171,7 @@ def _uses(profile: Found, resource_id: str) -> bool:
         entry.get("computeResourceId") == resource_id
         for entry in profile.document.get("computePreferences") or []
     )
+
+
+def _left(things: list[Found], gone: set[str]) -> list[Found]:
+    return [one for one in things if one.id not in gone]

@@ -183,7 +183,7 @@ class Handler:
         return [self._summary(token) for token in self.catalogue.of("credential")]
 
     def on_deleteSSHPubKey(self, token: str) -> bool:  # noqa: N802
-        self.catalogue.one("credential", token)
+        self.catalogue.check_key_unused(token)
         del self.catalogue.of("credential")[token]
         return True
 

@@ -241,7 +241,7 @@ class MasterServer:
         return web.json_response({"credentialSummaries": things} if things else {})
 
     async def _delete_key(self, request: web.Request) -> web.Response:
-        self.catalogue.one("credential", request.match_info["id"])
+        self.catalogue.check_key_unused(request.match_info["id"])
         del self.catalogue.of("credential")[request.match_info["id"]]
         return web.json_response({})
 

@@ -129,6 +129,20 @@ class Catalogue:
             uses = []
         demand(not uses, f"{kind} {id_} is in use")
 
+    def check_key_unused(self, token: str) -> None:
+        self.one("credential", token)
+        users = [p for p in self.of("profile").values() if p.get("defaultCredentialStoreToken") == token]
+        users += [
+            preference
+            for preferences in (
+                *(profile.get("computePreferences") or [] for profile in self.of("profile").values()),
+                self.of("preference").values(),
+            )
+            for preference in preferences
+            if preference.get("resourceSpecificCredentialStoreToken") == token
+        ]
+        demand(not users, "the key is in use")
+
     def share(self, id_: str, groups: list[str]) -> None:
         shareable = {*self.of("profile"), *self.of("deployment"), *self.of("credential")}
         demand(id_ in shareable, f"{id_} cannot be shared")

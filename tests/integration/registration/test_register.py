@@ -139,6 +139,29 @@ def test_what_others_have_in_the_profile_stays(airavata: Airavata) -> None:
     assert len(profile["computeResourcePolicies"]) == 1
 
 
+def test_what_others_use_stays(airavata: Airavata) -> None:
+    airavata.resource["storage"] = None
+    airavata.good("register")
+    airavata.resource.update(name="Other")
+    airavata.good("register")
+    airavata.resource.update(name="Mesos")
+    planned = airavata.actions("unregister", "--dry-run")
+    done = airavata.good("unregister")
+    outcomes = {one["kind"]: (one["action"], *one["details"]) for one in done["outcomes"]}
+    assert outcomes["application module"] == ("kept", "deployed on other resources too")
+    assert outcomes["credential"] == ("kept", "used by the storage or for another resource")
+    assert outcomes["group resource profile"][0] == "updated"
+    assert {(one["kind"], one["name"]): one["action"] for one in done["outcomes"]} == planned
+    airavata.resource.update(name="Other")
+    assert set(airavata.actions("register").values()) == {"unchanged"}
+
+
+def test_prefixes_do_not_keep_a_run_busy(airavata: Airavata) -> None:
+    airavata.resource["parallelism_prefixes"] = {"MPI": "srun"}
+    airavata.good("register")
+    assert set(airavata.actions("register").values()) == {"unchanged"}
+
+
 def test_dry_run_without_a_server_prints_all_calls(airavata: Airavata) -> None:
     done = airavata.run("register", "--dry-run", server="")
     assert done.returncode == 0, done.stderr
