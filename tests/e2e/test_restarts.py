@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.contract.airavata_caller import Submission
-from tests.support.site import Site, SiteFactory, lines
+from tests.support.site import Site, SiteFactory, lines, running_site
 from tests.support.waiting import wait_for
 
 
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("crashing")) as site:
+        yield site
+
+
 @pytest.fixture
-def crashing(own_site: SiteFactory) -> Site:
-    return own_site()
+def crashing(common: Site) -> Iterator[Site]:
+    """A daemon that a test may end in any way; the cluster behind it stays."""
+    for name in ("runs", "go"):
+        (common.directory / name).unlink(missing_ok=True)
+    yield common
+    if not common.daemon.running():
+        common.start()
+    for job in common.client.ask("jobs"):
+        common.airavata.cancel(str(job["id"]))
+    wait_for(lambda: common.client.ask("jobs"), [].__eq__, "all jobs over")
 
 
 def body(site: Site, name: str, more: str = "true") -> str:
@@ -154,28 +169,30 @@ def test_terminal_letters_survive(crashing: Site) -> None:
     assert crashing.show(bad)["exit_code"] == 3
 
 
-def test_a_job_submitted_while_the_scheduler_is_away_waits_for_it(crashing: Site) -> None:
-    assert crashing.minicluster is not None
-    crashing.minicluster.stop()
-    job = crashing.accepted(body(crashing, "patient"))
-    wait_for(lambda: crashing.show(job)["reason"], bool, "a reason for the wait")
-    assert crashing.airavata.letters(job.job_id) == "PD"
-    assert ran(crashing) == []
-    crashing.minicluster.start()
-    crashing.finished(job, "COMPLETE")
-    assert ran(crashing) == ["patient"]
+def test_a_job_submitted_while_the_scheduler_is_away_waits_for_it(own_site: SiteFactory) -> None:
+    site = own_site()
+    assert site.minicluster is not None
+    site.minicluster.stop()
+    job = site.accepted(body(site, "patient"))
+    wait_for(lambda: site.show(job)["reason"], bool, "a reason for the wait")
+    assert site.airavata.letters(job.job_id) == "PD"
+    assert ran(site) == []
+    site.minicluster.start()
+    site.finished(job, "COMPLETE")
+    assert ran(site) == ["patient"]
     assert lines(job.directory / "result") == ["patient"]
 
 
-def test_a_job_cancelled_while_the_scheduler_is_away_never_runs(crashing: Site) -> None:
-    assert crashing.minicluster is not None
-    crashing.minicluster.stop()
-    job = crashing.accepted(body(crashing, "never"))
-    assert crashing.airavata.cancel(job.job_id).exit_code == 0
-    crashing.minicluster.start()
-    crashing.finished(job, "CANCELED")
-    crashing.run("true")
-    assert ran(crashing) == []
+def test_a_job_cancelled_while_the_scheduler_is_away_never_runs(own_site: SiteFactory) -> None:
+    site = own_site()
+    assert site.minicluster is not None
+    site.minicluster.stop()
+    job = site.accepted(body(site, "never"))
+    assert site.airavata.cancel(job.job_id).exit_code == 0
+    site.minicluster.start()
+    site.finished(job, "CANCELED")
+    site.run("true")
+    assert ran(site) == []
 
 
 def test_a_scheduler_that_hangs_changes_no_state(own_site: SiteFactory) -> None:
