@@ -7,6 +7,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from airavata_mesos_plugin.airavata.publishers import make_channels
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.service.accounts import Accounts
 from airavata_mesos_plugin.service.commands import CommandServer
 from airavata_mesos_plugin.service.embedded import EmbeddedCluster, with_addresses
 from airavata_mesos_plugin.service.home import Home
@@ -37,6 +39,10 @@ FIRST_LOOK_SECONDS = 5.0
 """How long the start waits for clusters that do not answer."""
 
 
+DESCRIPTORS = 65536
+"""Open files that the daemon asks for."""
+
+
 class Daemon:
     """One provider daemon in the foreground."""
 
@@ -52,8 +58,11 @@ class Daemon:
         """Serve until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or LedgerError."""
         if self._exit_with_parent and not _die_with_parent():
             return 1
-        # Until the loop takes signals: whoever ends us early must not find a minicluster still at work.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        early: list[int] = []
+        # Until the loop takes signals they are only noted: an exception in the middle of starting a
+        # minicluster would leave one that nobody waits for.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _frame: early.append(number))
         self._home.prepare()
         with self._home.held():
             clusters = [
@@ -65,17 +74,23 @@ class Daemon:
                 settings = self._settings
                 for cluster in clusters:
                     settings = with_addresses(settings, cluster.name, cluster.start())
-                return asyncio.run(self._serve(settings, clusters))
+                return 0 if early else asyncio.run(self._serve(settings, clusters, early))
             finally:
                 for cluster in clusters:
                     cluster.stop()
 
-    async def _serve(self, settings: ProviderSettings, clusters: list[EmbeddedCluster]) -> int:
+    async def _serve(
+        self, settings: ProviderSettings, clusters: list[EmbeddedCluster], early: list[int]
+    ) -> int:
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
+        if early:
+            over.set()
         clock = SystemClock()
+        _raise_descriptor_limit()
+        accounts = Accounts(settings.accounts, clock)
         staging = StagingServer(settings.staging, self._home.staging_port)
         async with AsyncExitStack() as stack:
             parts = make_parts(settings, self._home, clock, lambda: staging.url)
@@ -93,10 +108,10 @@ class Daemon:
             await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
             await stack.enter_async_context(_running(Loops(provider, parts, stop)))
             people = PeopleCalls(provider, clock, self._facts, publishing.describe)
-            commands = CommandServer(self._home.socket, provider, people)
+            commands = CommandServer(self._home.socket, provider, people, accounts)
             await commands.start()
             stack.push_async_callback(commands.stop)
-            peers = PeerServer(self._home.peer_socket, provider, settings.service)
+            peers = PeerServer(self._home.peer_socket, provider, settings.service, accounts)
             stack.push_async_callback(peers.stop)
             await peers.start()
             self._announce(staging, peers)
@@ -133,6 +148,14 @@ async def _running(loops: Loops) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.get_running_loop().run_in_executor(None, loops.close)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many connections as the administrator allows, and not as few as old programs can stand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def log_to_stderr(verbose: bool) -> None:
