@@ -13,6 +13,7 @@ import pwd
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from airavata_mesos_plugin.clock import Clock
@@ -91,7 +92,7 @@ class Accounts:
         if uid == self._owner:
             return Visitor(uid, user, home)
         if self._owner != 0:
-            owner = _name(self._owner)
+            owner = account(self._owner)[0]
             return Visitor(uid, user, home, f"this provider serves the account {owner} only, not {user}")
         if gid is None:
             return Visitor(uid, user, home, f"this host knows no account with the number {uid}")
@@ -170,7 +171,7 @@ class FilesOfAccounts:
         if uid == self._owner:
             return self._own
         if self._owner != 0:
-            raise Refused(f"the files of {_name(uid)} are not for a daemon of {_name(self._owner)}")
+            raise Refused(f"the files of {account(uid)[0]} are not for a daemon of {account(self._owner)[0]}")
         with self._lock:
             files = self._accounts.get(uid)
         if files is None:
@@ -181,13 +182,6 @@ class FilesOfAccounts:
                 )
             self._make_room(files)
         return files
-
-    def prepare(self) -> None:
-        """Start the first process of a daemon of root, which then waits for the first account. Repeatable."""
-        if self._owner == 0:
-            with self._lock:
-                if self._spare is None and not self._closed:
-                    self._spare = Helper(self._clock)
 
     def close(self) -> None:
         """End all helpers. Repeatable."""
@@ -213,7 +207,9 @@ class FilesOfAccounts:
             if helper is None or not helper.alive:
                 helper = Helper(self._clock)
             helper.assign(user, rights, self._settings)
-            self.prepare()
+            with self._lock:
+                if self._spare is None and not self._closed:
+                    self._spare = Helper(self._clock)
         except OSError as error:
             raise FilesUnavailable(
                 f"no helper process for the files of {user} could be started: {error.strerror or error}"
@@ -230,8 +226,11 @@ class FilesOfAccounts:
         unused.retire()
 
 
-def _name(uid: int) -> str:
+@lru_cache(maxsize=1024)
+def account(uid: int) -> tuple[str, str]:
+    """Login name and home directory of a uid; its number and nothing where the host knows no name."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        entry = pwd.getpwuid(uid)
     except KeyError:
-        return str(uid)
+        return str(uid), ""
+    return entry.pw_name, entry.pw_dir

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pwd
+import resource
 import socket
 import struct
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
-from airavata_mesos_plugin.errors import ProtocolError
+from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.service.people import COMMAND, Answer, PeopleCalls
+from airavata_mesos_plugin.service.accounts import Accounts, Visitor
+from airavata_mesos_plugin.service.crowd import Crowd
+from airavata_mesos_plugin.service.people import COMMAND, PeopleCalls
 from airavata_mesos_plugin.slurm import dispatch, wire
 from airavata_mesos_plugin.slurm.session import COMMANDS, Invocation
 
@@ -27,17 +30,31 @@ SILENCE_SECONDS = 30.0
 WORKERS = 16
 """Commands that are carried out at the same time; more wait for their turn."""
 
+SHARE = 8
+"""Of these, those of one account where the daemon serves several."""
+
+MOST_OF_ACCOUNT = 1000
+"""Connections of one account, where the process may have that many descriptors."""
+
 BACKLOG = 1024
 """Commands that may wait to be let in."""
 
+READ_BYTES = 256 * 1024
+"""Most bytes that are read at once."""
+
 _CREDENTIALS = struct.Struct("3i")
+
+T = TypeVar("T")
 
 
 class CommandServer:
     """Answers commands on a Unix socket, each as the account that typed it (SO_PEERCRED)."""
 
-    def __init__(self, path: Path, provider: Provider, people: PeopleCalls) -> None:
+    def __init__(self, path: Path, provider: Provider, people: PeopleCalls, accounts: Accounts) -> None:
         self._path = path
+        self._accounts = accounts
+        self._turns: dict[int, asyncio.Semaphore] = {}
+        self.crowd = Crowd(min(MOST_OF_ACCOUNT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3))
         self._provider = provider
         self._people = people
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="command")
@@ -50,7 +67,7 @@ class CommandServer:
         before = os.umask(0)  # every account may ask; who is served is decided by its credentials
         try:
             self._server = await asyncio.start_unix_server(
-                self._accepted, self._path, backlog=BACKLOG, limit=wire.PART_LIMIT
+                self._accepted, self._path, backlog=BACKLOG, limit=READ_BYTES
             )
         finally:
             os.umask(before)
@@ -73,7 +90,9 @@ class CommandServer:
             self._conversations.add(task)
             task.add_done_callback(self._conversations.discard)
         try:
-            await _Conversation(self, reader, writer).hold()
+            conversation = _Conversation(self, reader, writer)
+            with self.crowd.inside(conversation.uid, conversation):
+                await conversation.hold()
         except (ConnectionError, asyncio.TimeoutError, asyncio.IncompleteReadError):
             log.info("a command hung up or fell silent")
         except ProtocolError as error:
@@ -88,37 +107,79 @@ class CommandServer:
 
     async def answer(self, request: wire.Request, uid: int, conversation: _Conversation) -> bytes:
         """The last bytes of a conversation."""
-        user, home = account(uid)
-        # Root's daemon too: it would read and write any directory that a stranger names, with root's rights.
-        if uid != os.geteuid():
-            owner = account(os.geteuid())[0]
-            text = f"{request.command}: error: this provider serves the account {owner} only, not {user}\n"
-            return wire.encode_output(b"", text.encode(), 1)
         loop = asyncio.get_running_loop()
+        visitor = self._accounts.known(uid)
+        if visitor is None:
+            visitor = await loop.run_in_executor(self._pool, self._accounts.visitor, uid)
+        if visitor.refusal:
+            text = f"{request.command}: error: {visitor.refusal}\n"
+            return wire.encode_output(b"", text.encode(), 1)
+        people, provider = self._people, self._provider
+        if not visitor.sees_all:
+            provider = provider.seen_by(uid, visitor.user)
+            people = people.seen_by(uid, visitor.user)
         if request.command == COMMAND:
-            answer: Answer = await loop.run_in_executor(self._pool, self._people.run, request.argv, uid, user)
+            answer = await self._in_turn(uid, lambda: people.run(request.argv, uid, visitor.user))
             return wire.encode_output(answer.stdout, answer.stderr, answer.exit_code)
         if request.command not in COMMANDS:
             raise ProtocolError(f"{request.command!r} is no command of this provider")
+        files: dict[str | None, wire.FileAnswer] = {}
         limit = self._provider.settings.max_script_bytes + 1
+        while True:
+            try:
+                return await self._in_turn(uid, lambda: self._carry_out(request, visitor, provider, files))
+            except _FileNeeded as needed:
+                files[needed.path] = await conversation.ask_file(needed.path, limit)
 
+    async def _in_turn(self, uid: int, work: Callable[[], T]) -> T:
+        """Do the work on a thread. One account does not get all threads, unless there is but one."""
+        if uid == os.geteuid():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        turns = self._turns.setdefault(uid, asyncio.Semaphore(SHARE))
+        async with turns:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _carry_out(
+        self,
+        request: wire.Request,
+        visitor: Visitor,
+        provider: Provider,
+        files: dict[str | None, wire.FileAnswer],
+    ) -> bytes:
         def read_file(path: str | None) -> bytes:
-            asked = asyncio.run_coroutine_threadsafe(conversation.ask_file(path, limit), loop)
-            return asked.result()
+            if path not in files:
+                raise _FileNeeded(path)
+            return files[path].bytes_or_raise(path)
 
+        try:
+            rights = provider.files_of(visitor.uid)
+        except AiravataMesosError as error:
+            return wire.encode_output(b"", f"{request.command}: error: {error}\n".encode(), 1)
         invocation = Invocation(
             command=request.command,
             argv=request.argv,
             cwd=request.cwd,
             environ=request.environ,
-            uid=uid,
-            user=user,
-            home=home,
+            uid=visitor.uid,
+            user=visitor.user,
+            home=visitor.home,
             host=socket.gethostname(),
             read_file=read_file,
+            rights=rights,
         )
-        result = await loop.run_in_executor(self._pool, dispatch.run, invocation, self._provider)
-        return wire.encode_result(result)
+        return wire.encode_result(dispatch.run(invocation, provider))
+
+
+class _FileNeeded(BaseException):
+    """Ends a command that has to wait for a file; it is begun anew when the file is there.
+
+    So no thread waits for what a caller may never send. Not an Exception: what lies between the command and
+    us must not take it for a fault.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 class _Conversation:
@@ -131,16 +192,24 @@ class _Conversation:
         self._reader = reader
         self._writer = writer
         self._side = wire.ServerSide()
+        self.silent = True
+        self.uid = self._credentials()
+
+    def hang_up(self) -> None:
+        """Close the connection at once."""
+        self._writer.transport.abort()
 
     async def hold(self) -> None:
+        """Answer the command."""
         request = await asyncio.wait_for(self._message(), SILENCE_SECONDS)
         if not isinstance(request, wire.Request):
             raise ProtocolError("a command began with an answer")
-        self._writer.write(await self._server.answer(request, self._uid(), self))
+        self.silent = False
+        self._writer.write(await self._server.answer(request, self.uid, self))
         await asyncio.wait_for(self._writer.drain(), SILENCE_SECONDS)
 
-    async def ask_file(self, path: str | None, limit: int) -> bytes:
-        """A file, or standard input, as the caller can read it. Raises OSError or ProtocolError."""
+    async def ask_file(self, path: str | None, limit: int) -> wire.FileAnswer:
+        """A file, or standard input, as the caller can read it. Raises ProtocolError."""
         self._side.expect_file(limit)
         self._writer.write(wire.encode_file_request(path, limit))
         try:
@@ -149,29 +218,20 @@ class _Conversation:
             raise ProtocolError(f"the script did not come within {SILENCE_SECONDS:.0f} s") from None
         if not isinstance(answer, wire.FileAnswer):
             raise ProtocolError("a command answered a file request with something else")
-        return answer.bytes_or_raise(path)
+        return answer
 
     async def _message(self) -> wire.Request | wire.FileAnswer:
         while True:
-            data = await self._reader.read(256 * 1024)
+            data = await self._reader.read(READ_BYTES)
             if not data:
                 raise ConnectionResetError("the command hung up")
+            self._server.crowd.take(self.uid, self, len(data))
             message = self._side.feed(data)
             if message is not None:
                 return message
 
-    def _uid(self) -> int:
+    def _credentials(self) -> int:
         connection: socket.socket = self._writer.get_extra_info("socket")
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, uid, _ = _CREDENTIALS.unpack(raw)
         return int(uid)
-
-
-@lru_cache(maxsize=1024)
-def account(uid: int) -> tuple[str, str]:
-    """Login name and home directory of a uid; its number and nothing where the host knows no name."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return str(uid), ""
-    return entry.pw_name, entry.pw_dir

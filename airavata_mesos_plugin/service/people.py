@@ -103,6 +103,11 @@ class PeopleCalls:
             "document": self._document,
         }
 
+    def seen_by(self, uid: int, user: str) -> PeopleCalls:
+        """The same for an account that may see its own jobs only."""
+        seen = self._provider.seen_by(uid, user)
+        return PeopleCalls(seen, self._clock, self._facts, self._announced)
+
     def run(self, argv: Sequence[str], uid: int, user: str) -> Answer:
         """Answer one call. Errors of the caller come back as text on stderr and exit code 1."""
         try:
@@ -171,8 +176,11 @@ class PeopleCalls:
         told = json.dumps({"offset": chunk.offset, "over": chunk.over})
         return Answer(stdout=chunk.data, stderr=told.encode())
 
-    def _outputs(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
-        files = self._provider.outputs(_job_id(argv))
+    def _outputs(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        record = self._provider.job(_job_id(argv))
+        if uid not in (0, record.request.uid):
+            raise Refused(f"job {record.id} belongs to {record.request.user}")
+        files = self._provider.outputs(record.id)
         return _json([{"name": file.name, "bytes": file.size} for file in files])
 
     def _document(self, argv: Sequence[str], uid: int, _user: str) -> Answer:

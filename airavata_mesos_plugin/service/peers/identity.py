@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import ConfigurationError
-from airavata_mesos_plugin.service.commands import account
+from airavata_mesos_plugin.service.accounts import Accounts, account
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -22,6 +22,7 @@ class Caller:
     uid: int
     user: str
     refusal: str = ""
+    sees_all: bool = True  # not only its own jobs
 
     def may_touch(self, owner: int) -> bool:
         """Whether scripts, files and cancels of a job of the account ``owner`` are for this caller."""
@@ -42,6 +43,12 @@ def of_certificate(certificate: Mapping[str, object], accounts: Mapping[str, int
     """
     uids = {accounts[name] for name in names(certificate) if name in accounts}
     return _caller(uids.pop()) if len(uids) == 1 else None
+
+
+def admit(caller: Caller, accounts: Accounts) -> Caller:
+    """The caller with what the settings say about its account. May ask the host's account database."""
+    visitor = accounts.visitor(caller.uid)
+    return Caller(caller.uid, visitor.user, caller.refusal or visitor.refusal, visitor.sees_all)
 
 
 def names(certificate: Mapping[str, object]) -> Iterator[str]:

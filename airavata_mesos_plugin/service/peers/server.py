@@ -24,8 +24,15 @@ from airavata_mesos_plugin.config import ServiceSettings, ThriftSettings
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.gen.provider import MesosProvider
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.service.accounts import Accounts
 from airavata_mesos_plugin.service.peers.handler import NETWORK_CALLS, PeerHandler
-from airavata_mesos_plugin.service.peers.identity import Caller, of_certificate, of_unix_socket, uids_of
+from airavata_mesos_plugin.service.peers.identity import (
+    Caller,
+    admit,
+    of_certificate,
+    of_unix_socket,
+    uids_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +61,9 @@ FRAME_EXTRA = 1024 * 1024
 class PeerServer:
     """Serves the calls of `PeerHandler`, each connection as the account behind it."""
 
-    def __init__(self, path: Path, provider: Provider, settings: ServiceSettings) -> None:
+    def __init__(self, path: Path, provider: Provider, settings: ServiceSettings, accounts: Accounts) -> None:
         self._path = path
+        self._accounts = accounts
         self._provider = provider
         self._settings = settings.thrift
         self._frame_limit = provider.settings.max_script_bytes + FRAME_EXTRA
@@ -134,6 +142,9 @@ class PeerServer:
         task.add_done_callback(self._conversations.discard)
         try:
             caller = identify()
+            if caller is not None:
+                loop = asyncio.get_running_loop()
+                caller = await loop.run_in_executor(self._calls, admit, caller, self._accounts)
             if caller is None:
                 log.warning("a peer was sent away: no account is named for its certificate")
             elif len(self._conversations) > CONNECTIONS or self._open[caller.uid] >= CONNECTIONS_OF_CALLER:
@@ -153,7 +164,8 @@ class PeerServer:
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
     ) -> None:
-        processor = MesosProvider.Processor(PeerHandler(self._provider, caller))
+        seen = self._provider if caller.sees_all else self._provider.seen_by(caller.uid, caller.user)
+        processor = MesosProvider.Processor(PeerHandler(seen, caller))
         loop = asyncio.get_running_loop()
         self._open[caller.uid] += 1
         try:
