@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import re
 import socket
@@ -14,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.integration.registration.develop_server import DevelopServer
 from tests.integration.registration.master_server import MasterServer
@@ -27,34 +23,23 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "airavata")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = tmp_path / "server.pem"
-    path.write_bytes(private + made.public_bytes(encoding))
-    return path
+def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
+    """Who signs, and the file that says so."""
+    ca = trustme.CA()
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return ca, path
 
 
 @pytest.fixture(params=["develop", "master"])
 def encrypted(
-    request: pytest.FixtureRequest, certificate: Path, airavata_class: type[Airavata], tmp_path: Path
+    request: pytest.FixtureRequest,
+    authority: tuple[trustme.CA, Path],
+    airavata_class: type[Airavata],
+    tmp_path: Path,
 ) -> Iterator[Airavata]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    authority[0].issue_cert("127.0.0.1").configure_cert(context)
     server = DevelopServer(context) if request.param == "develop" else MasterServer(context)
     try:
         yield airavata_class(request.param, server, tmp_path)
@@ -62,8 +47,8 @@ def encrypted(
         server.stop()
 
 
-def test_over_tls(encrypted: Airavata, certificate: Path) -> None:
-    document = encrypted.good("register", "--tls", "--ca-file", str(certificate))
+def test_over_tls(encrypted: Airavata, authority: tuple[trustme.CA, Path]) -> None:
+    document = encrypted.good("register", "--tls", "--ca-file", str(authority[1]))
     assert {one["action"] for one in document["outcomes"]} == {"created", "shared"}
 
 
