@@ -7,6 +7,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from airavata_mesos_plugin.airavata.publishers import make_channels
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.service.accounts import Accounts
 from airavata_mesos_plugin.service.commands import CommandServer
 from airavata_mesos_plugin.service.embedded import EmbeddedCluster, with_addresses
 from airavata_mesos_plugin.service.home import Home
@@ -35,6 +37,10 @@ CHILD_CHECK_SECONDS = 1.0
 
 FIRST_LOOK_SECONDS = 5.0
 """How long the start waits for clusters that do not answer."""
+
+
+DESCRIPTORS = 65536
+"""Open files that the daemon asks for."""
 
 
 class Daemon:
@@ -83,6 +89,8 @@ class Daemon:
         if early:
             over.set()
         clock = SystemClock()
+        _raise_descriptor_limit()
+        accounts = Accounts(settings.accounts, clock)
         staging = StagingServer(settings.staging, self._home.staging_port)
         async with AsyncExitStack() as stack:
             parts = make_parts(settings, self._home, clock, lambda: staging.url)
@@ -100,10 +108,10 @@ class Daemon:
             await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
             await stack.enter_async_context(_running(Loops(provider, parts, stop)))
             people = PeopleCalls(provider, clock, self._facts, publishing.describe)
-            commands = CommandServer(self._home.socket, provider, people)
+            commands = CommandServer(self._home.socket, provider, people, accounts)
             await commands.start()
             stack.push_async_callback(commands.stop)
-            peers = PeerServer(self._home.peer_socket, provider, settings.service)
+            peers = PeerServer(self._home.peer_socket, provider, settings.service, accounts)
             stack.push_async_callback(peers.stop)
             await peers.start()
             self._announce(staging, peers)
@@ -140,6 +148,14 @@ async def _running(loops: Loops) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.get_running_loop().run_in_executor(None, loops.close)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many connections as the administrator allows, and not as few as old programs can stand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def log_to_stderr(verbose: bool) -> None:
