@@ -146,9 +146,9 @@ def _tls(settings: MailSettings) -> ssl.SSLContext:
 
 def _is_address(text: str) -> bool:
     """Whether a header and an SMTP command can hold it; the server decides about the rest."""
-    local, at, domain = text.rpartition("@")
+    local, _, domain = text.partition("@")
     plain = text.isascii() and text.isprintable() and not set(text) & set(' <>()[]:;\\",')
-    return bool(at and local and domain and plain)
+    return bool(local and domain and "@" not in domain and plain)
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:
