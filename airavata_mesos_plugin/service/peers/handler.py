@@ -1,4 +1,4 @@
-"""The calls of one caller. They run in threads; only `read` and `tail` may wait for the network."""
+"""The calls of one caller. They run in threads, and may wait there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-NETWORK_CALLS = frozenset({"read", "tail"})
+SLOW_CALLS = frozenset({"submit", "outputs", "read", "tail"})
+"""Calls that wait for file systems or agents; the others ask the ledger only."""
 
 _PHASES = {number: phase for phase, number in wire.PHASES.items()}
 

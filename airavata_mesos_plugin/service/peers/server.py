@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +25,7 @@ from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.gen.provider import MesosProvider
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service.accounts import Accounts
-from airavata_mesos_plugin.service.peers.handler import NETWORK_CALLS, PeerHandler
+from airavata_mesos_plugin.service.peers.handler import SLOW_CALLS, PeerHandler
 from airavata_mesos_plugin.service.peers.identity import (
     Caller,
     admit,
@@ -49,7 +49,10 @@ CONNECTIONS_OF_CALLER = 64
 """Connections of one account at the same time."""
 
 WORKERS = 8
-"""Calls that are carried out at the same time, and the same number again of calls that read files."""
+"""Calls that are carried out at the same time, and the same number again of slow ones."""
+
+SLOW_CALLS_OF_CALLER = WORKERS // 2
+"""Slow calls of one account at the same time, so that its hanging file system leaves room for others."""
 
 CONTAINER_LIMIT = 10_000
 """Members of a list, set or map of a request."""
@@ -68,7 +71,10 @@ class PeerServer:
         self._settings = settings.thrift
         self._frame_limit = provider.settings.max_script_bytes + FRAME_EXTRA
         self._calls = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer")
-        self._reads = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer-read")
+        self._slow_calls = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer-slow")
+        self._slow: defaultdict[int, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(SLOW_CALLS_OF_CALLER)
+        )
         self._servers: list[asyncio.Server] = []
         self._conversations: set[asyncio.Task[None]] = set()
         self._open: Counter[int] = Counter()
@@ -122,7 +128,7 @@ class PeerServer:
             task.cancel()
         if self._conversations:
             await asyncio.wait(self._conversations, timeout=2)
-        for pool in (self._calls, self._reads):
+        for pool in (self._calls, self._slow_calls):
             pool.shutdown(wait=False, cancel_futures=True)
         self._path.unlink(missing_ok=True)
 
@@ -176,8 +182,11 @@ class PeerServer:
                     log.warning("a peer of %s was sent away: a frame of %d bytes", caller.user, size)
                     return
                 frame = await asyncio.wait_for(reader.readexactly(size), SILENCE_SECONDS)
-                pool = self._reads if _method(frame) in NETWORK_CALLS else self._calls
-                answer = await loop.run_in_executor(pool, _process, processor, frame)
+                if _method(frame) in SLOW_CALLS:
+                    async with self._slow[caller.uid]:
+                        answer = await loop.run_in_executor(self._slow_calls, _process, processor, frame)
+                else:
+                    answer = await loop.run_in_executor(self._calls, _process, processor, frame)
                 if answer is None:
                     log.warning("a peer of %s was sent away: a malformed message", caller.user)
                     return
