@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-with-parent", action="store_true", help="end, with all tasks, when the parent process ends"
     )
+    parser.add_argument(
+        "--control", action="store_true", help="answer the calls that switch faults on, for tests"
+    )
     return parser
 
 
@@ -74,6 +77,7 @@ def _settings(options: argparse.Namespace) -> ClusterSettings:
         scheduler_port=options.scheduler_port,
         master_port=options.master_port,
         agents=(agent,),
+        control=options.control,
     )
 
 

@@ -37,6 +37,38 @@ class LoopClock:
         return asyncio.get_running_loop().call_later(seconds, callback)
 
 
+class OffsetClock:
+    """Another clock, wrong by `offset` seconds: a fault to be switched on.  Timers run as before.
+
+    Moving the offset back breaks the promise of `now_ms`, as a clock that is set back does.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.offset = 0.0
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + round(self.offset * 1000)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        return self._clock.call_later(seconds, callback)
+
+
+async def pause(clock: Clock, seconds: float) -> None:
+    """Wait for as long as `clock` says."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = clock.call_later(seconds, wake)
+    try:
+        await over
+    finally:
+        timer.cancel()
+
+
 class _ManualTimer:
     def __init__(self, callback: Callable[[], object]) -> None:
         self.callback: Callable[[], object] | None = callback

@@ -37,6 +37,8 @@ class ClusterSettings:
     scheduler_port: int = 0
     master_port: int = 0
     agents: tuple[AgentSettings, ...] = (AgentSettings(),)
+    control: bool = False
+    """Whether the control calls that switch faults on answer on the scheduler's port."""
 
     # Scheduler: rules (defaults of Aurora 0.22)
     allowed_environments: str = r"^(prod|devel|test|staging\d*)$"
@@ -48,6 +50,8 @@ class ClusterSettings:
     allow_container_volumes: bool = False
     quotas: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
     """Per role: cores, memory in MiB, disk in MiB.  A role without an entry has none, as in Aurora."""
+    partition_aware: bool = False
+    """Whether tasks of an unreachable agent become PARTITIONED; otherwise Mesos reports them lost."""
     executor_cpus: float = 0.0
     executor_ram_mb: int = 0
     """Overhead counted for each task's executor. Aurora counts 0.25 cores and 128 MiB; here it is nothing,
@@ -59,6 +63,9 @@ class ClusterSettings:
     """Tasks started before other work gets its turn; the next round follows at once."""
     transient_timeout: float = 300.0
     """ASSIGNED, KILLING, PREEMPTING, RESTARTING or DRAINING for longer becomes LOST."""
+    kill_retry_first: float = 15.0
+    kill_retry_max: float = 300.0
+    """A kill without effect is sent again after the first of these, then ever later up to the second."""
     flapping_threshold: float = 300.0
     """A task that ended sooner than this after its last active event counts as flapping."""
     flapping_penalty_min: float = 30.0

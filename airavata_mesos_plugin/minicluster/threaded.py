@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Coroutine
 from types import TracebackType
+from typing import Any, TypeVar
 
+from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.cluster import MiniCluster
+from airavata_mesos_plugin.minicluster.faults import Fault
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings
 
 _START_TIMEOUT = 30.0
+_STEP_TIMEOUT = 60.0
+T = TypeVar("T")
 
 
 class ThreadedCluster:
     """Context manager: listening when entered, nothing left running when left.  Not to be entered twice."""
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, clock: Clock | None = None) -> None:
+        """With a `clock` that is moved by hand, move it through `run`."""
         self._settings = settings
+        self._clock = clock
         self._thread = threading.Thread(target=self._main, name="minicluster", daemon=True)
         self._ready = threading.Event()
         self._error: BaseException | None = None
@@ -61,6 +69,53 @@ class ThreadedCluster:
     def agent_urls(self) -> list[str]:
         return list(self._started().agent_urls)
 
+    def run(self, step: Callable[[MiniCluster], T]) -> T:
+        """Do something with the cluster on its own thread, and wait for what comes of it. Raises what the
+        step raises, and TimeoutError after a minute."""
+
+        async def carry_out(cluster: MiniCluster) -> T:
+            return step(cluster)
+
+        return self.run_async(carry_out)
+
+    def run_async(self, step: Callable[[MiniCluster], Coroutine[Any, Any, T]]) -> T:
+        """As `run`, for what waits itself."""
+        cluster, loop = self._started(), self._loop
+        assert loop is not None
+        return asyncio.run_coroutine_threadsafe(step(cluster), loop).result(_STEP_TIMEOUT)
+
+    # Faults, for tests
+
+    def add_fault(self, fault: Fault) -> None:
+        self.run(lambda cluster: cluster.faults.add(fault))
+
+    def clear_faults(self) -> None:
+        self.run(lambda cluster: cluster.faults.clear())
+
+    def lose_agent(self, name: str) -> None:
+        """The machine is gone with all its tasks.  For `name` see `Agents.slot`; raises LookupError."""
+        self.run_async(lambda cluster: cluster.agents.lose(name))
+
+    def partition_agent(self, name: str) -> None:
+        """Nobody but clients reaches the agent; its tasks go on.  Raises LookupError."""
+        self.run(lambda cluster: cluster.agents.partition(name))
+
+    def return_agent(self, name: str) -> None:
+        """A lost agent starts empty, a partitioned one is reached again.  Raises LookupError."""
+        self.run_async(lambda cluster: cluster.agents.give_back(name))
+
+    def slow_agent(self, name: str, seconds: float) -> None:
+        """Orders and statuses take `seconds` each way; 0 ends it.  Raises LookupError."""
+        self.run(lambda cluster: cluster.agents.slow(name, seconds))
+
+    def set_clock_offset(self, seconds: float) -> None:
+        """The scheduler's clock is wrong by `seconds`."""
+
+        def move(cluster: MiniCluster) -> None:
+            cluster.clock.offset = seconds
+
+        self.run(move)
+
     def _main(self) -> None:
         try:
             asyncio.run(self._run())
@@ -72,7 +127,7 @@ class ThreadedCluster:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._leave = asyncio.Event()
-        async with MiniCluster(self._settings) as cluster:
+        async with MiniCluster(self._settings, self._clock) as cluster:
             self.cluster = cluster
             self._ready.set()
             await self._leave.wait()

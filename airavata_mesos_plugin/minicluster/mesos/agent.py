@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airavata_mesos_plugin.minicluster.clock import Clock
-from airavata_mesos_plugin.minicluster.launch import Launch
 from airavata_mesos_plugin.minicluster.mesos import layout
 from airavata_mesos_plugin.minicluster.mesos.files import Attached
 from airavata_mesos_plugin.minicluster.mesos.run import ExecutorRun
@@ -64,14 +63,19 @@ class Agent:
         self._on_status = on_status
         self._work_dir = settings.work_dir.resolve()
         self._collecting: set[asyncio.Task[None]] = set()
+        self._silent = False
 
-    def launch(self, launch: Launch) -> MesosTask:
+    def task(self, task_id: str) -> MesosTask | None:
+        """A task of this agent, also an ended one."""
+        executor = self.executors.get(task_id) or self.completed.get(task_id)
+        return None if executor is None else executor.task
+
+    def launch(self, task: MesosTask) -> None:
         """Start an executor for a task.  Raises OSError when directories or the process cannot be made."""
-        info = self.info
+        info, launch = self.info, task.launch
         container_id = str(uuid.uuid4())
         parent = layout.executor_dir(self._work_dir, info.agent_id, info.framework_id, launch.executor_id)
         directory = layout.make_run_dir(parent, container_id)
-        task = MesosTask(launch, info.framework_id, info.agent_id)
         run = ExecutorRun(
             launch,
             directory,
@@ -86,7 +90,6 @@ class Agent:
         except OSError:
             self._retire(launch.task_id)
             raise
-        return task
 
     def kill(self, task_id: str) -> None:
         """Ask for the end of a task; it is forced when it takes too long. Harmless for unknown and ended
@@ -120,16 +123,22 @@ class Agent:
         for collecting in self._collecting:
             collecting.cancel()
 
+    def power_off(self) -> None:
+        """Every executor dies at once, without a word."""
+        self._silent = True
+        for executor in self.executors.values():
+            executor.run.force()
+
     def _reported(self, task_id: str, state: str, message: str | None) -> None:
         executor = self.executors[task_id]
         task = executor.task
         if task.ended:
             return
-        task.state = state
-        task.statuses.append((state, self._clock.now_ms() / 1000))
+        task.mark(state, self._clock.now_ms() / 1000, message)
         if task.ended:
             self._clock.call_later(self._settings.executor_exit_grace, executor.run.force)
-        self._on_status(task, message)
+        if not self._silent:
+            self._on_status(task, message)
 
     def _ended(self, task_id: str) -> None:
         # Mesos 1.9: REASON_EXECUTOR_TERMINATED comes with TASK_FAILED.

@@ -19,14 +19,20 @@ class Master:
         self.port = 0
         self.scheduler_url = ""
         self.agents: dict[str, Agent] = {}
+        self._agents_seen = 0
         self.active: dict[str, MesosTask] = {}
         self.completed: deque[MesosTask] = deque(maxlen=max_completed_tasks)
 
     def next_agent_id(self) -> str:
-        return f"{self.master_id}-S{len(self.agents)}"
+        self._agents_seen += 1
+        return f"{self.master_id}-S{self._agents_seen - 1}"
 
     def add(self, task: MesosTask) -> None:
         self.active[task.launch.task_id] = task
+
+    def forget(self, task: MesosTask) -> None:
+        """The task was never started."""
+        self.active.pop(task.launch.task_id, None)
 
     def updated(self, task: MesosTask) -> None:
         """The task has a new state."""

@@ -19,7 +19,16 @@ class MesosTask:
     state: str = "TASK_STAGING"
     statuses: list[tuple[str, float]] = field(default_factory=list)
     """State and time in seconds; messages are not shown by Mesos here."""
+    message: str | None = None
+    """That of the latest status."""
 
     @property
     def ended(self) -> bool:
         return self.state in TERMINAL
+
+    def mark(self, state: str, when: float, message: str | None = None) -> MesosTask:
+        """Note a new state, reported at `when` (seconds since the epoch)."""
+        self.state = state
+        self.message = message
+        self.statuses.append((state, when))
+        return self

@@ -17,6 +17,7 @@ from airavata_mesos_plugin.minicluster.scheduler.queue import PendingQueue
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount, milli, port_names
 from airavata_mesos_plugin.minicluster.scheduler.status import (
     FROM_MESOS,
+    LEAVING_STATES,
     TERMINAL_STATES,
     TRANSIENT_STATES,
     WAITING_STATES,
@@ -79,6 +80,7 @@ class Scheduler:
         self._round: Timer | None = None
         self._pruning: Timer | None = None
         self._timeouts: dict[str, Timer] = {}
+        self._kills: dict[str, Timer] = {}
         self._stopped = False
         self.rounds = 0
         self.round_seconds = 0.0
@@ -89,14 +91,21 @@ class Scheduler:
     def stop(self) -> None:
         """No task is started or replaced on a host any more; repeated calls are harmless."""
         self._stopped = True
-        for timer in (self._round, self._pruning, *self._timeouts.values()):
+        for timer in (self._round, self._pruning, *self._timeouts.values(), *self._kills.values()):
             if timer is not None:
                 timer.cancel()
         self._timeouts.clear()
 
     def add_host(self, host: Host) -> None:
+        """A host whose tasks, if it has any of ours, keep their places."""
+        for task in self.store.active():
+            if task.agent_id == host.agent_id:
+                host.hold(self.queue.needs(task), task.ports)
         self.hosts[host.agent_id] = host
         self._request_round()
+
+    def remove_host(self, agent_id: str) -> None:
+        self.hosts.pop(agent_id, None)
 
     def create(self, job: Any) -> None:
         """Tasks for every instance of a validated job configuration."""
@@ -122,6 +131,9 @@ class Scheduler:
             self._request_round()
         elif task.status in TERMINAL_STATES:
             self._release(task)
+            kill = self._kills.pop(task.task_id, None)
+            if kill is not None:
+                kill.cancel()
         elif task.status in TRANSIENT_STATES and not self._stopped:
             held = task.status
             timeout = self.settings.transient_timeout
@@ -132,8 +144,21 @@ class Scheduler:
             self.queue.remove(task)
 
     def kill_wanted(self, task: Task) -> None:
-        if task.agent_id is not None:
-            self._driver.kill(task.agent_id, task.task_id)
+        if task.agent_id is None:
+            return
+        self._driver.kill(task.agent_id, task.task_id)
+        if task.status in LEAVING_STATES and task.task_id not in self._kills:
+            self._kill_again(task, self.settings.kill_retry_first)
+
+    def _kill_again(self, task: Task, wait: float) -> None:
+        # The order may have been lost on its way.
+        def again() -> None:
+            del self._kills[task.task_id]
+            if task.status in LEAVING_STATES and task.agent_id is not None and not self._stopped:
+                self._driver.kill(task.agent_id, task.task_id)
+                self._kill_again(task, min(2 * wait, self.settings.kill_retry_max))
+
+        self._kills[task.task_id] = self._clock.call_later(wait, again)
 
     # Rounds
 
@@ -152,7 +177,7 @@ class Scheduler:
 
     def _limits_of(self, key: JobKey) -> Limits:
         placed = (task.agent_id for task in self.store.active_of_job(key))
-        return Limits(self.hosts[agent_id] for agent_id in placed if agent_id is not None)
+        return Limits(self.hosts[agent_id] for agent_id in placed if agent_id in self.hosts)
 
     def _assign(self, task: Task, host: Host) -> bool:
         try:

@@ -43,3 +43,8 @@ def response(cluster: str, code: Code, result: Any, details: tuple[str | None, .
         result=result,
         details=tuple(api.ResponseDetail(message=message) for message in details),
     )
+
+
+def storage_not_ready(cluster: str) -> Any:
+    """What a scheduler answers that has no storage: one that does not lead, or begins to."""
+    return response(cluster, Code.ERROR_TRANSIENT, None, ("Storage is not READY",))

@@ -36,11 +36,29 @@ Answer = tuple[Any, tuple[str | None, ...]]
 """Result (or None) and messages of a call that went well."""
 
 
+METHODS = frozenset(
+    [
+        "getRoleSummary",
+        "getJobSummary",
+        "getTasksStatus",
+        "getTasksWithoutConfigs",
+        "getPendingReason",
+        "getConfigSummary",
+        "getJobs",
+        "getQuota",
+        "populateJobConfig",
+        "getTierConfigs",
+        "createJob",
+        "killTasks",
+    ]
+)
+
+
 class Handler:
     """`call` answers in the envelope; the methods named like the API's do the work."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+        self.scheduler = self._scheduler = scheduler
         self._store = scheduler.store
         self._settings = scheduler.settings
         # fmt: off
@@ -59,9 +77,6 @@ class Handler:
             "killTasks": lambda a: self._kill_tasks(a.job, a.instances, a.message),
         }
         # fmt: on
-
-    def knows(self, method: str) -> bool:
-        return method in self._methods
 
     def call(self, method: str, arguments: Any) -> Any:
         """The `Response` struct. Never raises for anything a client sends; what goes wrong becomes its

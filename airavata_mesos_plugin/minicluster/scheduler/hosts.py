@@ -45,6 +45,11 @@ class Host:
     def take(self, needs: Amount) -> None:
         self.free = self.free.minus(needs)
 
+    def hold(self, needs: Amount, ports: Mapping[str, int]) -> None:
+        """Count a task that is on the host already."""
+        self.free = self.free.minus(needs)
+        self._ports.update(ports.values())
+
     def give_back(self, needs: Amount, ports: Mapping[str, int]) -> None:
         self.free = self.free.plus(needs)
         self._ports.difference_update(ports.values())

@@ -28,6 +28,16 @@ _PARTITION_TIMEOUT = "Task partitioned for too long."
 _ACTED_ON = "Action performed on partitioned task, marking as LOST."
 
 
+def _without_earlier_partitions(events: list[Any]) -> list[Any]:
+    """Only the latest time away is told, so that a bad network does not make the list grow."""
+    kept: list[Any] = []
+    for event in events:
+        if event.status == Status.PARTITIONED or (kept and kept[-1].status == event.status):
+            continue
+        kept.append(event)
+    return kept
+
+
 class Listener(Protocol):
     """Told of every change after it was made."""
 
@@ -91,6 +101,7 @@ class StateManager:
             task.failures += 1
         if to == Status.PARTITIONED:
             task.times_partitioned += 1
+            task.events = _without_earlier_partitions(task.events)
         event = api.TaskEvent(
             timestamp=self._clock.now_ms(), status=int(to), message=message, scheduler=self._scheduler_host
         )

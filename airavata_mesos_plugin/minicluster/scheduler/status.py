@@ -33,6 +33,8 @@ TRANSIENT_STATES = frozenset({S.ASSIGNED, S.PREEMPTING, S.RESTARTING, S.KILLING,
 """States that a task may hold for a limited time only."""
 
 _LEAVING = frozenset({S.PREEMPTING, S.RESTARTING, S.DRAINING})
+LEAVING_STATES = _LEAVING | {S.KILLING}
+"""A kill was sent and its effect is awaited."""
 _BEGUN = frozenset({S.ASSIGNED, S.STARTING, S.RUNNING})
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {

@@ -1,0 +1,284 @@
+"""The agents of a cluster as its master sees them: registered, cut off, or gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
+from typing import Protocol
+
+from airavata_mesos_plugin.minicluster.clock import Clock
+from airavata_mesos_plugin.minicluster.http.agent import AgentHttp
+from airavata_mesos_plugin.minicluster.http.server import Route, Server
+from airavata_mesos_plugin.minicluster.launch import Launch
+from airavata_mesos_plugin.minicluster.mesos.agent import Agent, AgentInfo
+from airavata_mesos_plugin.minicluster.mesos.link import Link
+from airavata_mesos_plugin.minicluster.mesos.master import Master
+from airavata_mesos_plugin.minicluster.mesos.task import MesosTask
+from airavata_mesos_plugin.minicluster.scheduler.hosts import Host
+from airavata_mesos_plugin.minicluster.scheduler.resources import Amount, milli
+from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
+
+_LOG = logging.getLogger(__name__)
+_MIB = 1024 * 1024
+_REMOVED = "Agent removed: health check timed out"
+_UNREACHABLE = "Agent unreachable: health check timed out"
+_FORGOTTEN = "Reconciliation: Task is unknown to the agent"
+
+
+class Framework(Protocol):
+    """The scheduler that the agents report to."""
+
+    def add_host(self, host: Host) -> None: ...
+
+    def remove_host(self, agent_id: str) -> None:
+        """The agent takes no more tasks.  Harmless for an unknown one."""
+
+    def status_update(self, task_id: str, mesos_state: str, message: str | None) -> None: ...
+
+
+class State(str, Enum):
+    REGISTERED = "registered"
+    PARTITIONED = "partitioned"
+    LOST = "lost"
+
+
+class Slot:
+    """One agent of the settings through all its lives."""
+
+    def __init__(self, settings: AgentSettings, server: Server, routes: dict[str, Route], link: Link) -> None:
+        self.settings = settings
+        self.server = server
+        self.routes = routes
+        self.link = link
+        self.state = State.REGISTERED
+        self.port = 0
+
+    @property
+    def agent(self) -> Agent:
+        return self.link.agent
+
+
+def _host_memory_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
+
+
+class Agents:
+    """All methods are for the event loop's thread. Statuses that come while no framework is connected are
+    not lost: the next one asks for them by `reconcile`."""
+
+    def __init__(self, settings: ClusterSettings, clock: Clock, master: Master) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._master = master
+        self._framework: Framework | None = None
+        self.slots: list[Slot] = []
+
+    async def start(self, asked: AgentSettings) -> None:
+        """Start one more agent.  Raises OSError when its port is taken."""
+        routes: dict[str, Route] = {}  # filled once the port is known, which the agent's objects tell
+        server = Server(routes)
+        slot = Slot(asked, server, routes, Link(self._clock, self._deliver))
+        await server.start(asked.port)
+        slot.port = server.port
+        self.slots.append(slot)
+        self._register(slot)
+
+    async def stop(self) -> None:
+        """End all tasks and close all sockets; nothing runs afterwards."""
+        self._framework = None
+        for slot in self.slots:
+            await slot.agent.stop()
+            await slot.server.stop()
+
+    def _register(self, slot: Slot) -> None:
+        asked = slot.settings
+        free_disk = shutil.disk_usage(self._settings.work_dir).free // _MIB
+        info = AgentInfo(
+            agent_id=self._master.next_agent_id(),
+            framework_id=self._master.framework_id,
+            host=asked.host,
+            port=slot.port,
+            cpus=float(len(os.sched_getaffinity(0))) if asked.cpus is None else asked.cpus,
+            memory_mb=_host_memory_mb() if asked.memory_mb is None else asked.memory_mb,
+            disk_mb=free_disk if asked.disk_mb is None else asked.disk_mb,
+            gpus=asked.gpus,
+            ports=asked.ports,
+            attributes={"host": (asked.host,), **asked.attributes},
+        )
+        agent = Agent(info, self._settings, self._clock, slot.link.report)
+        slot.link.attach(agent)
+        slot.routes.clear()
+        slot.routes.update(AgentHttp(agent, self._master.start_time).routes())
+        self._master.agents[info.agent_id] = agent
+
+    # The scheduler's side
+
+    def connect(self, framework: Framework) -> None:
+        """Statuses go to `framework` from now on, and it is told of every agent that takes tasks."""
+        self._framework = framework
+        for slot in self.slots:
+            if slot.state is State.REGISTERED:
+                framework.add_host(self._host(slot))
+
+    def disconnect(self, framework: Framework) -> None:
+        """Harmless when another one is connected by now."""
+        if self._framework is framework:
+            self._framework = None
+
+    def _host(self, slot: Slot) -> Host:
+        info = slot.agent.info
+        total = Amount(
+            cpu=milli(info.cpus),
+            ram=info.memory_mb,
+            disk=info.disk_mb,
+            ports=info.ports[1] - info.ports[0] + 1,
+            gpus=info.gpus,
+        )
+        return Host(info.agent_id, info.host, info.attributes, total, info.ports)
+
+    def launch(self, agent_id: str, launch: Launch) -> None:
+        """Raises OSError when the executor cannot be started."""
+        slot = self._slot_of(agent_id)
+        if slot is None or slot.state is State.LOST:
+            raise OSError(f"agent {agent_id} is gone")
+        task = MesosTask(launch, self._master.framework_id, agent_id)
+        self._master.add(task)
+        try:
+            slot.link.launch(task)
+        except OSError:
+            self._master.forget(task)
+            raise
+
+    def kill(self, agent_id: str, task_id: str) -> None:
+        slot = self._slot_of(agent_id)
+        if slot is not None and slot.state is not State.LOST:
+            slot.link.kill(task_id)
+
+    def reconcile(self, tasks: Iterable[tuple[str, str]]) -> None:
+        """Report the present state of tasks, given as pairs of agent id and task id."""
+        for agent_id, task_id in list(tasks):
+            slot = self._slot_of(agent_id)
+            if slot is None or slot.state is State.LOST:
+                self._tell(task_id, "TASK_LOST", _REMOVED)
+            elif slot.state is State.PARTITIONED:
+                self._tell(task_id, self._unreachable_state, _UNREACHABLE)
+            else:
+                known = slot.agent.task(task_id)
+                if known is not None:
+                    slot.link.report(known, known.message)
+                elif task_id not in self._master.active:  # else the order is still on its way
+                    self._tell(task_id, "TASK_LOST", _FORGOTTEN)
+
+    def _slot_of(self, agent_id: str) -> Slot | None:
+        return next((slot for slot in self.slots if slot.agent.info.agent_id == agent_id), None)
+
+    def _tell(self, task_id: str, state: str, message: str | None) -> None:
+        if self._framework is not None:
+            self._framework.status_update(task_id, state, message)
+
+    def _deliver(self, task: MesosTask, state: str, message: str | None) -> None:
+        self._master.updated(task)
+        self._tell(task.launch.task_id, state, message)
+
+    # Faults
+
+    @property
+    def _unreachable_state(self) -> str:
+        return "TASK_UNREACHABLE" if self._settings.partition_aware else "TASK_LOST"
+
+    def slot(self, name: str) -> Slot:
+        """The agent with this host name, agent id or number in the settings (from 0). Raises LookupError."""
+        for number, slot in enumerate(self.slots):
+            if name in (str(number), slot.settings.host, slot.agent.info.agent_id):
+                return slot
+        known = ", ".join(slot.settings.host for slot in self.slots)
+        raise LookupError(f"there is no agent {name}; there are {known}")
+
+    def listed(self) -> list[dict[str, object]]:
+        return [
+            {
+                "id": slot.agent.info.agent_id,
+                "host": slot.settings.host,
+                "state": slot.state.value,
+                "seconds": slot.link.delay,
+                "url": slot.server.url,
+            }
+            for slot in self.slots
+        ]
+
+    async def lose(self, name: str) -> None:
+        """The machine is gone with everything on it: tasks, sandboxes' server, agent id. Harmless when
+        repeated. Raises LookupError."""
+        slot = self.slot(name)
+        if slot.state is State.LOST:
+            return
+        slot.state = State.LOST
+        slot.link.cut = True
+        slot.agent.power_off()
+        self._take_away(slot)
+        for task in self._tasks_of(slot):
+            self._deliver(task.mark("TASK_LOST", self._clock.now_ms() / 1000), "TASK_LOST", _REMOVED)
+        await slot.server.stop()
+
+    def partition(self, name: str) -> None:
+        """Master and scheduler cannot reach the agent any more; its tasks go on, and its HTTP answers to
+        clients. Harmless when repeated. Raises LookupError."""
+        slot = self.slot(name)
+        if slot.state is not State.REGISTERED:
+            return
+        slot.state = State.PARTITIONED
+        slot.link.cut = True
+        self._take_away(slot)
+        for task in self._tasks_of(slot):
+            # A copy: the agent goes on with its own view.
+            seen = replace(task, statuses=list(task.statuses))
+            self._master.active[task.launch.task_id] = seen.mark(
+                "TASK_UNREACHABLE", self._clock.now_ms() / 1000
+            )
+            self._tell(task.launch.task_id, self._unreachable_state, _UNREACHABLE)
+
+    async def give_back(self, name: str) -> None:
+        """A lost agent starts anew, empty, under a new id and the old port; a partitioned one reports the
+        present states of its tasks. Harmless for one that is there. Raises LookupError, and OSError when
+        its port was taken meanwhile."""
+        slot = self.slot(name)
+        was, slot.state = slot.state, State.REGISTERED
+        slot.link.cut = False
+        if was is State.LOST:
+            try:
+                await slot.server.start(slot.port)
+            except OSError:
+                slot.state = State.LOST
+                raise
+            self._register(slot)
+        if was is not State.REGISTERED and self._framework is not None:
+            self._master.agents[slot.agent.info.agent_id] = slot.agent
+            self._framework.add_host(self._host(slot))
+        if was is State.PARTITIONED:
+            for task in list(self._master.active.values()):
+                own = slot.agent.task(task.launch.task_id)
+                if own is not None:
+                    self._master.active[task.launch.task_id] = own
+                    slot.link.report(own, own.message)
+                elif task.agent_id == slot.agent.info.agent_id:
+                    lost = task.mark("TASK_LOST", self._clock.now_ms() / 1000)
+                    self._deliver(lost, "TASK_LOST", _FORGOTTEN)
+
+    def slow(self, name: str, seconds: float) -> None:
+        """Orders to the agent and its statuses take this long; 0 ends it. Raises LookupError."""
+        self.slot(name).link.delay = seconds
+
+    def _take_away(self, slot: Slot) -> None:
+        agent_id = slot.agent.info.agent_id
+        if slot.state is State.LOST:
+            self._master.agents.pop(agent_id, None)
+        if self._framework is not None:
+            self._framework.remove_host(agent_id)
+
+    def _tasks_of(self, slot: Slot) -> list[MesosTask]:
+        agent_id = slot.agent.info.agent_id
+        return [task for task in self._master.active.values() if task.agent_id == agent_id]
