@@ -1,0 +1,91 @@
+"""The process that works as an account: what it is, what it has, and what its end means."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from tests.integration.accounts.conftest import SHARED_GID, Host, Person, status
+from tests.support.waiting import wait_for
+
+
+def helper_of(host: Host, person: Person, commons: Path) -> int:
+    host.completed(host.accepted(person, person.makes(commons / f"first-{person.name}"), "true\n"))
+    (pid,) = host.helpers(person)
+    return pid
+
+
+def test_it_has_nothing_of_root(host: Host, alice: Person, commons: Path) -> None:
+    found = status(helper_of(host, alice, commons))
+    assert found["Uid"].split() == [str(alice.uid)] * 4
+    assert found["Gid"].split() == [str(alice.uid)] * 4
+    assert sorted(found["Groups"].split()) == sorted([str(alice.uid), str(SHARED_GID)])
+    capabilities = {name: int(found[name], 16) for name in found if name.startswith("Cap")}
+    assert capabilities == {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapBnd": 0, "CapAmb": 0}
+    assert found["NoNewPrivs"] == "1"
+    assert found["Umask"] == "0022"
+
+
+def test_it_inherits_nothing(host: Host, alice: Person, commons: Path) -> None:
+    pid = helper_of(host, alice, commons)
+    links = sorted(str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+    kinds = sorted({link.split(":")[0] for link in links})
+    assert kinds == ["/dev/null", "/memfd", "socket"], links
+    names = {
+        entry.split(b"=")[0] for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if entry
+    }
+    assert names <= {b"PATH", b"LANG", b"LC_CTYPE"}
+    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+    assert Path(f"/proc/{pid}/environ").stat().st_uid == 0, "other processes of the account can look into it"
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert next(line for line in limits.splitlines() if "core file" in line).split()[4:6] == ["0", "0"]
+
+
+def test_one_that_was_killed_is_replaced(host: Host, alice: Person, commons: Path) -> None:
+    pid = helper_of(host, alice, commons)
+    os.kill(pid, signal.SIGKILL)
+    host.completed(host.accepted(alice, alice.makes(commons / "again"), "true\n"))
+    (new,) = host.helpers(alice)
+    assert new != pid
+
+
+def test_a_fetch_that_lost_its_helper_is_done_again(host: Host, alice: Person, commons: Path) -> None:
+    size = 400
+    work = alice.makes(commons / "work")
+    job = host.accepted(alice, work, f"head -c {size}M /dev/zero > big; echo x > small\n")
+    wait_for(
+        lambda: any(path.name.startswith(".big.") for path in work.iterdir()), bool, "the fetch", pause=0.001
+    )
+    (pid,) = host.helpers(alice)
+    os.kill(pid, signal.SIGKILL)
+    assert not (work / "big").exists(), "the file was too small for this test"
+    host.completed(job)
+    assert (work / "big").stat().st_size == size * 1024 * 1024
+    assert [path.name for path in work.iterdir() if "airavata-part" in path.name] == []
+    assert host.helpers(alice) != [pid]
+
+
+def test_one_that_stands_still_holds_nobody_else_up(
+    host: Host, alice: Person, bob: Person, commons: Path
+) -> None:
+    pid = helper_of(host, alice, commons)
+    work = alice.makes(commons / "work")
+    job = host.accepted(alice, work, "sleep 1; echo x > out\n")
+    host.in_phase(job, "running")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        host.in_phase(job, "fetching")
+        host.completed(host.accepted(bob, bob.makes(commons / "bobs"), "echo y > out\n"))
+        assert host.show(job)["phase"] == "fetching"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    host.completed(job)
+    assert (work / "out").read_text() == "x\n"
+
+
+def test_all_helpers_end_with_the_daemon(host: Host, alice: Person, commons: Path) -> None:
+    pid = helper_of(host, alice, commons)
+    host.site.kill()
+    wait_for(lambda: Path(f"/proc/{pid}").exists(), lambda there: not there, "the end of the helper")
+    host.site.start()
