@@ -8,6 +8,9 @@ from pathlib import Path
 
 _CHANCE = random.SystemRandom()
 
+TASK_ID = "TASK_5a7a4d39-2f53-4b0c-8f44-1c5f0c7e9b60"
+"""The job submission task that the status lines name."""
+
 
 def job_name() -> str:
     """A job name as Airavata makes it: a letter and a random number."""
@@ -63,6 +66,6 @@ class JobScript:
             'curl -X POST -H "Content-Type: application/vnd.kafka.json.v2+json" '
             '-H "Accept: application/vnd.kafka.v2+json" '
             f'--data \'{{"records":[{{"value":{{"jobName":"{self.job_name}", "status":"{word}", '
-            '"task":"TASK_5a7a4d39-2f53-4b0c-8f44-1c5f0c7e9b60"}}]}\' '
+            f'"task":"{TASK_ID}"}}}}]}}\' '
             '"http://airavata.host:8082/topics/helix-airavata-mq" > /dev/null || true'
         )

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.door import Door, door_of
+from tests.contract.door import Door, door_of, usual_site
 from tests.support.fixtures import own_site, site
-from tests.support.site import Site
 
 __all__ = ["door", "own_site", "site"]
 
 
 @pytest.fixture(scope="module")
-def door(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """SSH before the site that the tests of a module share."""
-    with door_of(site, tmp_path_factory.mktemp("door")) as opened:
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A compute resource that the tests of a module share, with Airavata before it."""
+    directory = tmp_path_factory.mktemp("door")
+    with door_of(usual_site(directory), directory) as opened:
         yield opened

@@ -1,10 +1,10 @@
-"""A whole compute resource with Airavata before it: a site, an SSH server, and the three releases."""
+"""A whole compute resource with Airavata before it: a site, SSH, monitors and the three releases."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,12 +12,12 @@ from tests.contract.airavata_caller import FINAL_STATES
 from tests.contract.airavata_gateway import Gateway
 from tests.contract.airavata_process import Process
 from tests.contract.airavata_ssh import SshAdaptor
-from tests.contract.job_messages import messages
+from tests.contract.monitors import Monitors, monitors
 from tests.contract.release_017 import Release017
 from tests.contract.release_develop import Develop
 from tests.contract.release_master import Master
 from tests.contract.ssh_host import SshHost, ssh_host
-from tests.support.site import Document, Site
+from tests.support.site import Document, Site, running_site
 from tests.support.waiting import wait_for
 
 G = TypeVar("G", bound=Gateway)
@@ -40,9 +40,10 @@ class Pace:
 class Door:
     """What the tests of a module share."""
 
-    def __init__(self, site: Site, host: SshHost, storage: Path) -> None:
+    def __init__(self, site: Site, host: SshHost, heard: Monitors, storage: Path) -> None:
         self.site = site
         self.host = host
+        self.heard = heard
         self.storage = storage
         self.pace = Pace()
         self.ssh = SshAdaptor("127.0.0.1", host.port, host.user, host.identity)
@@ -71,16 +72,13 @@ class Door:
         document: Document = self.site.client.ask("show", str(process.job_id))
         return document
 
-    def told(self, process: Process) -> list[str]:
-        """The messages so far."""
-        return messages(self.document(process)["events"])
-
     def follow(self, gateway: Develop | Release017, process: Process, seconds: float = 60.0) -> list[str]:
         """Give the gateway each message as it comes, until the last one; all of them."""
+        hear = self.heard.realtime if isinstance(gateway, Develop) else self.heard.mailed
         given: list[str] = []
 
         def step() -> list[str]:
-            for state in self.told(process)[len(given) :]:
+            for state in hear(process)[len(given) :]:
                 given.append(state)
                 gateway.receive(process, state)
             return given
@@ -103,12 +101,24 @@ class Door:
         )
 
 
+MakeSite = Callable[[dict[str, object]], AbstractContextManager[Site]]
+
+
 @contextmanager
-def door_of(site: Site, directory: Path) -> Iterator[Door]:
-    """SSH before a site, until the end of the block; sacct and sinfo are on the PATH of its sessions."""
-    with ssh_host(directory / "ssh", path=[site.commands]) as host:
-        door = Door(site, host, directory / "storage")
+def door_of(make_site: MakeSite, directory: Path) -> Iterator[Door]:
+    """A site with SSH before it, until the end of the block; sacct and sinfo are on its sessions' PATH."""
+    with (
+        monitors() as heard,
+        make_site({"airavata": heard.settings()}) as site,
+        ssh_host(directory / "ssh", path=[site.commands]) as host,
+    ):
+        door = Door(site, host, heard, directory / "storage")
         try:
             yield door
         finally:
             door.ssh.close()
+
+
+def usual_site(directory: Path, **more: object) -> MakeSite:
+    """Makes a site in that directory with more settings."""
+    return lambda settings: running_site(directory, settings={**settings, **more})

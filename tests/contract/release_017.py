@@ -5,12 +5,14 @@ Sources: Airavata 0.17: ``HPCRemoteCluster``, ``DefaultJobSubmissionTask``, ``Em
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.contract.airavata_caller import Answer
 from tests.contract.airavata_gateway import LOOKUP_SECONDS, Gateway
 from tests.contract.airavata_process import Experiment, Fatal, Process
 from tests.contract.airavata_ssh import SshError
+from tests.contract.monitors import INBOX
 
 COPIES = 3
 
@@ -24,7 +26,9 @@ class Release017(Gateway):
 
     def launch(self, experiment: Experiment) -> Process:
         """The tasks up to monitoring; none is tried again."""
-        process = Process(experiment, self.scratch, realtime=False)
+        mail = f"#SBATCH --mail-user={INBOX}"
+        asked = replace(experiment, directives=(mail, *experiment.directives))
+        process = Process(asked, self.scratch, realtime=False)
         try:
             for task in (self.set_up, self.stage_inputs, self.submit):
                 task(process)
@@ -72,6 +76,8 @@ class Release017(Gateway):
         """What a mail said; what the job left is staged when it has ended by itself."""
         assert process.job_id is not None
         process.save_job(process.job_id, state)
+        if process.state not in ("MONITORING", "CANCELLING"):
+            return
         if state in ("COMPLETE", "FAILED"):
             self.fetch(process)
             process.end("COMPLETED")

@@ -34,7 +34,9 @@ class Develop(Gateway):
         return process
 
     def receive(self, process: Process, state: str) -> None:
-        """A message over the job's state from a monitor."""
+        """A message over the job's state from a monitor; what is no step from the last one is dropped."""
+        if state == process.job_state:
+            return
         if not legal(process.job_state, state):
             process.dropped.append(f"{process.job_state} -> {state}")
             return
