@@ -84,8 +84,6 @@ class OutputCollector:
                 job_id=record.id,
                 cancel=self._stop,
             )
-        except SandboxGone as error:
-            self._end(record, None, str(error))
         except FilesUnavailable as error:  # that says nothing about this job, so it may last
             self._pacing.postpone(record.id)
             log.warning("job %d: its outputs have to wait: %s", record.id, error)
@@ -94,10 +92,10 @@ class OutputCollector:
                 return
             failures = self._pacing.postpone(record.id)
             log.warning("job %d: fetch of the outputs failed (%d): %s", record.id, failures, error)
-            if not error.transient or failures >= self._parts.settings.fetch.attempts:
-                self._end(record, None, f"outputs could not be fetched: {error}")
-            else:
+            if failures < self._parts.settings.fetch.attempts and _may_work_later(record, error):
                 self._parts.ledger.note(record.id, source="fetch", reason=f"trying again: {error}")
+            else:
+                self._end(record, None, f"outputs could not be fetched: {error}")
         else:
             self._end(record, report, "")
 
@@ -180,3 +178,14 @@ class OutputCollector:
         except AiravataMesosError:
             return ""
         return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _may_work_later(record: JobRecord, error: AiravataMesosError) -> bool:
+    """Whether another try has a chance.
+
+    A sandbox that is missing right after its task ended well is looked for again: agent and framework
+    may be new to us, or their master may still be learning about them.
+    """
+    if isinstance(error, SandboxGone):
+        return bool(record.agent_id) and record.outcome in (JobPhase.COMPLETED, JobPhase.FAILED)
+    return error.transient

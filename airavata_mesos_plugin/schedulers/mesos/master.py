@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import Resources
-from airavata_mesos_plugin.schedulers.base import Node
+from airavata_mesos_plugin.schedulers.base import Leader, Node
 from airavata_mesos_plugin.schedulers.http import Answer, exchange, redirect_target
 from airavata_mesos_plugin.schedulers.retry import Deadline, Retrier
 
@@ -50,7 +51,7 @@ class MesosMaster:
 
     def __init__(
         self,
-        addresses: Sequence[str],
+        leader: Leader,
         session: requests.Session,
         retrier: Retrier,
         clock: Clock,
@@ -58,7 +59,7 @@ class MesosMaster:
         connect_seconds: float = 5.0,
         call_seconds: float = 30.0,
     ) -> None:
-        self._addresses = tuple(addresses)
+        self._source = leader
         self._session = session
         self._retrier = retrier
         self._clock = clock
@@ -145,6 +146,9 @@ class MesosMaster:
         agents = _Agents(self._clock.monotonic(), urls)
         with self._lock:
             self._agents = agents
+            if not urls.keys() <= self._last_known.keys():
+                # A new agent may belong to a cluster that was set up anew: frameworks are looked up again.
+                self._frameworks = {name: (-math.inf, known) for name, (_, known) in self._frameworks.items()}
             self._last_known.update(urls)
         return agents
 
@@ -166,13 +170,16 @@ class MesosMaster:
 
     def _get(self, path: str, deadline: Deadline) -> tuple[str, Mapping[str, Any]]:
         failures: list[Unreachable] = []
-        for address in self._addresses:
+        for address in self._source.addresses(deadline.remaining()):
             try:
                 return self._get_at(f"{address}{path}", deadline)
             except Unreachable as error:
                 failures.append(error)
                 if deadline.remaining() <= 0:
                     break
+        self._source.note_failure()
+        if not failures:
+            raise NotLeader("no Mesos master leads at present", advice="check that one runs")
         if len(failures) == 1:
             raise failures[0]
         family = NotLeader if any(isinstance(error, NotLeader) for error in failures) else Unreachable

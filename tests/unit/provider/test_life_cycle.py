@@ -565,7 +565,26 @@ def test_a_job_whose_sandbox_is_gone_says_so(stage: Stage) -> None:
     stage.fetcher.fetch.side_effect = SandboxGone("the sandbox was collected")
     stage.collect()
     record = stage.provider.job(job_id)
-    assert (record.phase, record.reason) == (JobPhase.FAILED, "the sandbox was collected")
+    assert record.phase is JobPhase.FAILED
+    assert record.reason == "outputs could not be fetched: the sandbox was collected"
+
+
+def test_a_sandbox_that_is_not_found_at_once_is_looked_for_again(stage: Stage) -> None:
+    job_id = stage.ended(agent_id="agent-1")
+    stage.fetcher.fetch.side_effect = SandboxGone("the agent is not known")
+    stage.collect()
+    assert stage.phase(job_id) is JobPhase.FETCHING
+    stage.clock.advance(6)
+    stage.fetcher.fetch.side_effect = None
+    stage.collect()
+    assert stage.phase(job_id) is JobPhase.COMPLETED
+
+
+def test_a_lost_job_does_not_wait_for_its_sandbox(stage: Stage) -> None:
+    job_id = stage.ended("LOST", JobPhase.LOST, agent_id="agent-1")
+    stage.fetcher.fetch.side_effect = SandboxGone("the agent is not known")
+    stage.collect()
+    assert stage.phase(job_id) is JobPhase.LOST
 
 
 def test_files_that_were_left_out_are_told(stage: Stage) -> None:
