@@ -1,4 +1,4 @@
-"""The settings that the guide and the example file show are valid, and the defaults that they name are right."""
+"""The settings that the guide and the example file show are valid, and the defaults are those they name."""
 
 from __future__ import annotations
 
