@@ -22,6 +22,9 @@ from airavata_mesos_plugin.jobs import Resources
 from airavata_mesos_plugin.setting_types import BaseUrl, Settings
 
 SYSTEM_CONFIG = Path("/etc/airavata-mesos/provider.yaml")
+SYSTEM_HOME = Path("/var/lib/airavata-mesos")
+"""Home directory of a daemon of root."""
+
 IDENTIFIER = r"^[A-Za-z0-9_.\-]{1,255}$"
 """Roles, environments and job names: Aurora 0.22, ``ConfigurationManager``."""
 
@@ -218,10 +221,25 @@ def embedded_settings() -> ProviderSettings:
 
 
 def home_directory(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the ledger, the sockets and the secrets live; nothing is created."""
+    """Where the ledger, the sockets and the secrets live; nothing is created.
+
+    Where nothing is said it is `SYSTEM_HOME` for root and the account's state directory for others.
+    """
     text = given or environ.get("AIRAVATA_MESOS_HOME")
+    if not text and os.geteuid() == 0:
+        return SYSTEM_HOME
     path = Path(text) if text else platformdirs.user_state_path("airavata-mesos")
     return path.absolute()
+
+
+def serving_home(
+    given: str | None = None, environ: Mapping[str, str] = os.environ, system_home: Path = SYSTEM_HOME
+) -> Path:
+    """Home directory of the daemon that serves this account: its own one, or else root's if there is one."""
+    own = home_directory(given, environ)
+    if given or environ.get("AIRAVATA_MESOS_HOME") or own.exists() or not system_home.exists():
+        return own
+    return system_home
 
 
 def load(

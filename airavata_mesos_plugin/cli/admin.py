@@ -38,7 +38,7 @@ def install_commands(
     They talk to the daemon of the home directory in force. Register DIRECTORY at Airavata as the job
     manager's bin path.
     """
-    for path in install(directory, context.home.socket, interpreter):
+    for path in install(directory, context.serving_home.socket, interpreter):
         click.echo(str(path))
     if path_directory is None:
         click.echo(place.advice(directory, pwd.getpwuid(os.getuid()).pw_shell), err=True)

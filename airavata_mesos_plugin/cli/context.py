@@ -20,13 +20,18 @@ class Context:
 
     @property
     def home(self) -> Home:
-        """The home directory in force."""
+        """The home directory of this account's own daemon."""
         return Home(config.home_directory(self.home_directory))
 
     @property
+    def serving_home(self) -> Home:
+        """The home directory of the daemon that serves this account, which may be root's."""
+        return Home(config.serving_home(self.home_directory))
+
+    @property
     def daemon(self) -> DaemonClient:
-        """The daemon of that home."""
-        return DaemonClient(self.home.socket)
+        """The daemon that serves this account."""
+        return DaemonClient(self.serving_home.socket)
 
     def settings(self) -> tuple[ProviderSettings, Path | None]:
         """The settings in force and their file. Raises ConfigurationError."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
@@ -16,6 +17,9 @@ from airavata_mesos_plugin.provider import Provider
 
 log = logging.getLogger(__name__)
 
+READERS = 32
+"""Downloads of inputs whose next piece is read at the same time."""
+
 
 class StagingServer:
     """``GET /inputs/<ticket>`` and ``GET /health``; everything else is 404."""
@@ -23,6 +27,8 @@ class StagingServer:
     def __init__(self, settings: StagingSettings, port_file: Path) -> None:
         self._settings = settings
         self._port_file = port_file
+        # One's own, so that files which are slow to read hold up nothing else of the daemon.
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="inputs")
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -37,6 +43,7 @@ class StagingServer:
         """Listen. Raises ConfigurationError when the address cannot be used."""
         application = web.Application()
         application[_PROVIDER] = provider
+        application[_POOL] = self._pool
         application.add_routes([web.get("/inputs/{ticket}", _inputs), web.get("/health", _health)])
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
@@ -61,6 +68,7 @@ class StagingServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _candidates(self) -> list[int]:
         """Ports to try. Jobs that wait know the address of the last run, so that comes first."""
@@ -73,6 +81,7 @@ class StagingServer:
 
 
 _PROVIDER = web.AppKey("provider", Provider)
+_POOL = web.AppKey("pool", ThreadPoolExecutor)
 
 
 async def _health(_request: web.Request) -> web.Response:
@@ -81,16 +90,17 @@ async def _health(_request: web.Request) -> web.Response:
 
 async def _inputs(request: web.Request) -> web.StreamResponse:
     loop = asyncio.get_running_loop()
+    pool = request.app[_POOL]
     try:
         chunks = await loop.run_in_executor(
-            None, request.app[_PROVIDER].inputs.open, request.match_info["ticket"]
+            pool, request.app[_PROVIDER].inputs.open, request.match_info["ticket"]
         )
     except NotFound:
         raise web.HTTPNotFound from None
     response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
     await response.prepare(request)
     try:
-        while (chunk := await loop.run_in_executor(None, _next, chunks)) is not None:
+        while (chunk := await loop.run_in_executor(pool, _next, chunks)) is not None:
             await response.write(chunk)
     except AiravataMesosError as error:
         log.warning("inputs: %s", error)

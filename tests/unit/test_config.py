@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin import config
 from airavata_mesos_plugin.errors import ConfigurationError, NotFound
@@ -56,6 +57,27 @@ def test_home_directory(tmp_path: Path) -> None:
     assert config.home_directory(None, {"AIRAVATA_MESOS_HOME": str(tmp_path)}) == tmp_path
     assert config.home_directory("/x", {"AIRAVATA_MESOS_HOME": str(tmp_path)}) == Path("/x")
     assert config.home_directory(None, {}).name == "airavata-mesos"
+
+
+@pytest.mark.parametrize(("uid", "is_systems"), [(0, True), (5001, False)])
+def test_root_has_a_home_of_its_own(mocker: MockerFixture, uid: int, is_systems: bool) -> None:
+    mocker.patch("os.geteuid", return_value=uid)
+    assert (config.home_directory(None, {}) == config.SYSTEM_HOME) is is_systems
+
+
+def test_an_account_without_a_daemon_turns_to_roots(
+    tmp_path: Path, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mocker.patch("os.geteuid", return_value=5001)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    own, system = tmp_path / "state" / "airavata-mesos", tmp_path / "system"
+    assert config.serving_home(None, {}, system) == own
+    system.mkdir()
+    assert config.serving_home(None, {}, system) == system
+    assert config.serving_home(None, {"AIRAVATA_MESOS_HOME": "/x"}, system) == Path("/x")
+    assert config.serving_home("/y", {}, system) == Path("/y")
+    own.mkdir(parents=True)
+    assert config.serving_home(None, {}, system) == own
 
 
 @pytest.mark.parametrize(

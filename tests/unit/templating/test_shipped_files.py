@@ -63,10 +63,11 @@ def _setting(line: str) -> bool:
     )
 
 
-def test_the_service_unit_is_whole() -> None:
+@pytest.mark.parametrize("name", ["airavata-mesos", "airavata-mesos-host"])
+def test_the_service_units_are_whole(name: str) -> None:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read(data_files.directory("conf") / "airavata-mesos.service", encoding="utf-8")
+    unit.read(data_files.directory("conf") / f"{name}.service", encoding="utf-8")
     assert set(unit.sections()) == {"Unit", "Service", "Install"}
     assert unit["Service"]["ExecStart"].endswith("airavata-mesos serve")
     assert unit["Service"]["Type"] == "simple"
