@@ -71,7 +71,7 @@ def _pieces(root: Root, snapshot: Snapshot, extra: Sequence[Member], chunk: int)
         # Without these bits what belongs into the directory could not be unpacked.
         yield _header(directory.name, tarfile.DIRTYPE, directory.mode | 0o700, taken_at_ns)
     for file in snapshot.files:
-        yield _header(file.name, tarfile.REGTYPE, file.mode, file.mtime_ns, file.size)
+        yield _header(file.name, tarfile.REGTYPE, file.mode, snapshot.sent_mtime_ns(file), file.size)
         yield from _content(root, file, chunk)
         yield _padding(file.size)
     for link in snapshot.links:

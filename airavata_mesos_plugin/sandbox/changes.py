@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from airavata_mesos_plugin.sandbox.files_api import Entry
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 
-DOUBT_SECONDS = 2
-"""Agents list whole seconds only: an input this young at the snapshot may have changed unseen."""
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -24,14 +21,15 @@ class Changes:
     """Compares listings with one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._files = {item.name: item for item in snapshot.files}
+        self._files = {
+            item.name: (item.size, snapshot.sent_mtime_ns(item) // 10**9) for item in snapshot.files
+        }
         self._directories = {item.name for item in snapshot.directories}
         # Where each link leads, with links on the way followed as far as one look goes.
         self._links = {
             item.name: posixpath.normpath(posixpath.join(posixpath.dirname(item.name), item.target))
             for item in snapshot.links
         }
-        self._doubt_from = snapshot.taken_at - DOUBT_SECONDS
 
     def is_sent_link(self, entry: Entry) -> bool:
         """True for a directory that is listed where a link was sent; what it shows is in its target."""
@@ -49,11 +47,7 @@ class Changes:
         known = self._files.get(entry.name)
         if known is None:
             return not self._is_same_link(entry, listed)
-        return (
-            known.size != entry.size
-            or known.mtime_ns // 10**9 != entry.mtime
-            or entry.mtime >= self._doubt_from
-        )
+        return known != (entry.size, entry.mtime)
 
     def _is_same_link(self, entry: Entry, listed: dict[str, Entry]) -> bool:
         """Whether the file is the one that a link we sent leads to: agents list links as their targets."""

@@ -16,6 +16,9 @@ from airavata_mesos_plugin.sandbox.paths import Root, escape
 
 _VERSION = 1
 
+SETTLED_SECONDS = 3
+"""No input looks younger than this in a sandbox, counted from the snapshot."""
+
 
 class Outside(NamedTuple):
     """Where the content of a link to a file outside lies; the identity keeps it from being exchanged."""
@@ -60,6 +63,14 @@ class Snapshot:
     directories: tuple[SentDirectory, ...] = ()
     links: tuple[SentLink, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+
+    def sent_mtime_ns(self, file: SentFile) -> int:
+        """The time of change that a file gets in the sandbox: its own, or a little before the snapshot.
+
+        Agents list whole seconds only. A file that changed just now could not be told from one that the
+        job changes as its first act, and would have to travel back to be sure.
+        """
+        return min(file.mtime_ns, int((self.taken_at - SETTLED_SECONDS) * 10**9))
 
     def to_json(self) -> str:
         """Compact and ASCII only, whatever bytes the names have."""

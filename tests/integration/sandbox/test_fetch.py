@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import SandboxGone, TransferError, Unreachable
+from airavata_mesos_plugin.sandbox.archive import stream
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, Progress
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
@@ -55,31 +58,39 @@ def test_everything_new_arrives_with_mode_and_time(
     assert (report.files, report.bytes, report.left_out, report.result) == (3, 14, (), None)
 
 
+def unpack(snapshot: Snapshot, working: Path, sandbox: Path) -> None:
+    """What stage-in does with the archive."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream(working, snapshot)))) as archive:
+        archive.extractall(sandbox, filter="fully_trusted")
+
+
 def test_only_new_and_changed_files_are_fetched(
     agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path
 ) -> None:
-    for name, content in (("same", b"same"), ("grown", b"old"), ("touched", b"old"), ("young", b"old")):
+    contents = {"same": b"same", "grown": b"old", "touched": b"old", "young": b"old", "rewritten": b"old"}
+    for name, content in contents.items():
         (working / name).write_bytes(content)
         os.utime(working / name, (LONG_AGO, LONG_AGO))
-    os.utime(working / "young", (EMPTY.taken_at - 1, EMPTY.taken_at - 1))
+    for name in ("young", "rewritten"):
+        os.utime(working / name, (EMPTY.taken_at, EMPTY.taken_at))
     snapshot = take(working, EMPTY.taken_at)
-    for name in ("same", "grown", "touched", "young"):
-        (sandbox / name).write_bytes((working / name).read_bytes())
-        status = (working / name).stat()
-        os.utime(sandbox / name, (status.st_atime, status.st_mtime))
+    unpack(snapshot, working, sandbox)
+    (sandbox / "rewritten").write_bytes(b"new")  # in the very second in which its job was submitted
+    os.utime(sandbox / "rewritten", (EMPTY.taken_at, EMPTY.taken_at))
     (sandbox / "grown").write_bytes(b"longer")
     os.utime(sandbox / "grown", (LONG_AGO, LONG_AGO))
     (sandbox / "touched").write_bytes(b"new")
     (sandbox / "new").write_bytes(b"new")
     report = fetcher.fetch(agent.address, working, snapshot, job_id=1)
     fetched = {name for call, name in agent.calls if call == "download"}
-    assert fetched == {"grown", "touched", "young", "new"}
+    assert fetched == {"grown", "touched", "rewritten", "new"}
     assert report.files == 4
     assert tree(working) == {
         "same": b"same",
         "grown": b"longer",
         "touched": b"new",
         "young": b"old",
+        "rewritten": b"new",
         "new": b"new",
     }
 
