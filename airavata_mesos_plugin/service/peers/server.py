@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 30.0
 """How long a connection may keep us waiting: for its first byte, the rest of a frame, to take an answer."""
 
+GOODBYE_SECONDS = 1.0
+"""How long the last bytes may take that were written to a connection which is being closed."""
+
 IDLE_SECONDS = 600.0
 """How long a connection may stay open between two calls."""
 
@@ -78,6 +81,7 @@ class PeerServer:
         self._servers: list[asyncio.Server] = []
         self._conversations: set[asyncio.Task[None]] = set()
         self._open: Counter[int] = Counter()
+        self._crowded: set[int] = set()
         self.port: int | None = None
         """Where TLS is listened on; None when it is not configured."""
 
@@ -154,7 +158,9 @@ class PeerServer:
             if caller is None:
                 log.warning("a peer was sent away: no account is named for its certificate")
             elif len(self._conversations) > CONNECTIONS or self._open[caller.uid] >= CONNECTIONS_OF_CALLER:
-                log.warning("a peer of %s was sent away: too many connections", caller.user)
+                if caller.uid not in self._crowded:  # said once, for there may be many more
+                    self._crowded.add(caller.uid)
+                    log.warning("peers of %s are sent away: too many connections", caller.user)
             else:
                 await self._converse(reader, writer, caller)
         except asyncio.CancelledError:
@@ -163,9 +169,7 @@ class PeerServer:
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
             log.info("a peer hung up or fell silent")
         finally:
-            writer.close()
-            with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            await _close(writer)
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
@@ -195,6 +199,17 @@ class PeerServer:
                 patience = IDLE_SECONDS
         finally:
             self._open[caller.uid] -= 1
+            if self._open[caller.uid] < CONNECTIONS_OF_CALLER // 2:
+                self._crowded.discard(caller.uid)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Hang up, without waiting for a peer that does not take what was written."""
+    writer.close()
+    with suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
+        await asyncio.wait_for(writer.wait_closed(), GOODBYE_SECONDS)
+        return
+    writer.transport.abort()
 
 
 def _reading(frame: bytes) -> TBinaryProtocol:
