@@ -57,7 +57,14 @@ class Control:
         queue = self._parts.settings.queue(request.queue)
         if queue.cluster != record.cluster:
             raise InvalidRequest(f"job {job_id} cannot move to queue {queue.name} of another cluster")
-        if not self._parts.ledger.amend(job_id, request, source="scontrol", reason=reason):
+        changed = self._parts.ledger.amend(
+            job_id,
+            request,
+            key=lambda number, attempt: self._parts.key(queue.name, number, attempt),
+            source="scontrol",
+            reason=reason,
+        )
+        if not changed:
             raise InvalidRequest(f"job {job_id} was submitted to {record.cluster} already")
         self.wake(record)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _MAGIC = "#SBATCH"
-_FOREIGN = ("#PBS", "#BSUB")
+_FOREIGN = ("PBS", "BSUB")
 _BLANKS = " \t\v\f\r"
 
 
@@ -22,11 +22,20 @@ class DirectiveWord:
 
 
 @dataclass(frozen=True)
+class ForeignLine:
+    """A line that was written for another scheduler."""
+
+    system: str  # PBS or BSUB
+    words: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
 class Directives:
     """What the head of a script says."""
 
     words: tuple[DirectiveWord, ...]
-    foreign: tuple[int, ...]  # numbers of lines meant for other schedulers
+    foreign: tuple[ForeignLine, ...]
 
 
 class UnmatchedQuote(ValueError):
@@ -42,7 +51,7 @@ class UnmatchedQuote(ValueError):
 def scan(script: str) -> Directives:
     """The directives of a script. Raises UnmatchedQuote."""
     words: list[DirectiveWord] = []
-    foreign: list[int] = []
+    foreign: list[ForeignLine] = []
     for number, line in enumerate(script.split("\n"), start=1):
         bare = line.strip(_BLANKS)
         if not bare:
@@ -51,8 +60,11 @@ def scan(script: str) -> Directives:
             break
         if line.startswith(_MAGIC):
             words.extend(DirectiveWord(word, number) for word in split(line[len(_MAGIC) :], number))
-        elif line.startswith(_FOREIGN):
-            foreign.append(number)
+        else:
+            for system in _FOREIGN:
+                if line.startswith(f"#{system}"):
+                    text = line[len(system) + 1 :]
+                    foreign.append(ForeignLine(system, tuple(split(text, number)), number))
     return Directives(tuple(words), tuple(foreign))
 
 

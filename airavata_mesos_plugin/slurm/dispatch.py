@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from airavata_mesos_plugin.clock import Clock, SystemClock
 from airavata_mesos_plugin.errors import AiravataMesosError
-from airavata_mesos_plugin.slurm import sacct, sbatch, scancel, sinfo, squeue
+from airavata_mesos_plugin.slurm import sacct, sbatch, scancel, scontrol, sinfo, squeue, srun
 from airavata_mesos_plugin.slurm.options import OptionError
 from airavata_mesos_plugin.slurm.session import CommandFailed, Invocation, JobProvider, Result
 
@@ -28,6 +28,8 @@ _COMMANDS: dict[str, _Command] = {
     "scancel": _Command(scancel.run),
     "sacct": _Command(sacct.run, option_hint=False),
     "sinfo": _Command(sinfo.run),
+    "scontrol": _Command(scontrol.run),
+    "srun": _Command(srun.run, option_exit=255),
 }
 
 

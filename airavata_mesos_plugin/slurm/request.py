@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airavata_mesos_plugin.config import ProviderSettings, QueueSettings
 from airavata_mesos_plugin.errors import NotFound
@@ -44,6 +44,15 @@ class Wishes:
     memory_mb: int | None = None
     memory_mb_per_cpu: int | None = None
     minutes: float | None = None
+    gpus: Mapping[str, int] = field(default_factory=dict)  # by the name of the option
+
+    def gpus_of(self, tasks: int) -> int:
+        """GPUs of the whole job, which runs on one node."""
+        return max(
+            self.gpus.get("gpus", 0),
+            self.gpus.get("gpus-per-node", self.gpus.get("gres", 0)),
+            self.gpus.get("gpus-per-task", 0) * tasks,
+        )
 
 
 def shape(wishes: Wishes) -> Shape:
@@ -132,11 +141,15 @@ def _resources(wishes: Wishes, wanted: Shape, queue: QueueSettings, nodes: Seque
             f"sbatch: error: partition {queue.name} gives a job 1M to {values.memory(most_memory)} of memory,"
             f" not {values.memory(memory)}; give another amount with --mem",
         )
-    resources = Resources(cpus=float(wanted.cpus), memory_mb=memory, disk_mb=queue.disk_mb)
+    gpus = wishes.gpus_of(wanted.tasks)
+    if gpus > values.LARGEST:
+        raise CommandFailed(NO_SUCH_NODE, f"sbatch: error: {gpus} GPUs are more than any node has")
+    resources = Resources(cpus=float(wanted.cpus), memory_mb=memory, disk_mb=queue.disk_mb, gpus=gpus)
     if nodes and not any(resources.fits_in(node.total) for node in nodes):
+        with_gpus = f" {gpus} GPUs," if gpus else ""
         raise CommandFailed(
             NO_SUCH_NODE,
-            f"sbatch: error: no node of partition {queue.name} has {wanted.cpus} CPUs,"
+            f"sbatch: error: no node of partition {queue.name} has {wanted.cpus} CPUs,{with_gpus}"
             f" {values.memory(memory)} of memory and {values.memory(queue.disk_mb)} of disk"
             " together; ask for less",
         )
@@ -201,6 +214,7 @@ def build(
             tasks_per_node=wanted.tasks_per_node,
             resources=resources,
             memory_given=wishes.memory_mb is not None,
+            gpus_given="gpus" in wishes.gpus,
             wall_time_seconds=seconds,
             stdout=stdout,
             stderr=stderr,

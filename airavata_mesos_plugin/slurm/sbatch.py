@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import pwd
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from airavata_mesos_plugin.clock import Clock
@@ -16,13 +19,26 @@ from airavata_mesos_plugin.errors import (
     Refused,
     UnsatisfiableRequest,
 )
+from airavata_mesos_plugin.jobs import JobRequest
+from airavata_mesos_plugin.provider.dependencies import Dependency
 from airavata_mesos_plugin.sandbox.user_files import PathRights
-from airavata_mesos_plugin.slurm import paths, request, script, values
-from airavata_mesos_plugin.slurm.directives import UnmatchedQuote, scan
+from airavata_mesos_plugin.slurm import (
+    environment,
+    forecast,
+    foreign,
+    paths,
+    request,
+    script,
+    selecting,
+    view,
+)
+from airavata_mesos_plugin.slurm.directives import ForeignLine, UnmatchedQuote, scan
 from airavata_mesos_plugin.slurm.options import Given, Parsed, parse
 from airavata_mesos_plugin.slurm.sbatch_options import SBATCH_OPTIONS, USAGE
+from airavata_mesos_plugin.slurm.sbatch_values import Chosen, evaluate, utf8
 from airavata_mesos_plugin.slurm.session import (
     VERSION_TEXT,
+    Again,
     CommandFailed,
     Invocation,
     JobProvider,
@@ -32,12 +48,18 @@ from airavata_mesos_plugin.slurm.table import visible
 
 log = logging.getLogger(__name__)
 
+WAIT_SECONDS = 1.0
+"""Between two looks of ``sbatch --wait`` at its job."""
+
 _MEMORY = frozenset({"mem", "mem-per-cpu"})
 _LONGEST_NAME = 255  # bytes of one component of a path, Linux
+_WAITING = "--wait-for-job="  # how sbatch --wait asks again; no option of SLURM's begins like this
 
 
-def run(invocation: Invocation, provider: JobProvider, _clock: Clock) -> Result:
+def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     """Submit the job. Raises CommandFailed and OptionError."""
+    if len(invocation.argv) == 1 and invocation.argv[0].startswith(_WAITING):
+        return _waited(invocation.argv[0].removeprefix(_WAITING), provider)
     typed = parse(invocation.argv, SBATCH_OPTIONS, stop_at_word=True)
     if typed.has("version"):
         return Result(VERSION_TEXT)
@@ -45,8 +67,29 @@ def run(invocation: Invocation, provider: JobProvider, _clock: Clock) -> Result:
         return Result(USAGE)
     source = _source(invocation, typed, provider.settings.max_script_bytes)
     options, warnings = _all_options(invocation, typed, source)
-    chosen = _evaluate(options)
-    return _submit(invocation, provider, source, chosen, warnings)
+    chosen = evaluate(options, clock.now(), view.zone(invocation.environ))
+    warnings += chosen.warnings
+    if not options.has("test-only"):
+        return _submit(invocation, provider, source, chosen, warnings)
+    try:
+        built, more = _build(invocation, provider, source, chosen)
+    except CommandFailed as failed:
+        text = failed.result.stderr.replace(request.FAILED, "allocation failure: ")
+        return Result("", text, failed.result.exit_code)
+    lines = [*warnings, *more, forecast.line(built, provider, clock.now(), chosen.zone)]
+    return Result("", "".join(f"{line}\n" for line in lines))
+
+
+def _waited(text: str, provider: JobProvider) -> Result:
+    """What ``sbatch --wait`` does after a pause: the exit code of the job, or another pause."""
+    job_ids = frozenset({int(text)}) if re.fullmatch("[0-9]{1,10}", text, re.ASCII) else frozenset()
+    jobs = selecting.family(provider, job_ids)
+    if not jobs:
+        raise CommandFailed(f"sbatch: error: no job {text} to wait for")
+    if not all(job.phase.final for job in jobs):
+        return Result(then=Again(WAIT_SECONDS, (f"{_WAITING}{text}",)))
+    # As with SLURM the highest exit code of an array counts, and a job that a signal ended has its number.
+    return Result(exit_code=max(view.exit_of(job) for job in jobs))
 
 
 @dataclass(frozen=True)
@@ -61,11 +104,11 @@ class _Source:
 
 def _source(invocation: Invocation, typed: Parsed, limit: int) -> _Source:
     wrap = typed.last("wrap")
-    words = tuple(_utf8(word, "the command line") for word in typed.words)
+    words = tuple(utf8(word, "the command line") for word in typed.words)
     if wrap is not None:
         if words:
             raise CommandFailed("sbatch: error: Script arguments not permitted with --wrap option")
-        text = script.WRAPPED.format(_utf8(wrap.value or "", "--wrap"))
+        text = script.WRAPPED.format(utf8(wrap.value or "", "--wrap"))
         return _Source(script.check(text.encode(), limit), (), "wrap", "", "wrap", wrapped=True)
     name = words[0] if words else None
     content, path = script.fetch(invocation, name)
@@ -98,12 +141,9 @@ def _all_options(invocation: Invocation, typed: Parsed, source: _Source) -> tupl
                 f"sbatch: error: Invalid directive found in batch script: {parsed.words[0]}", exit_code=255
             )
         head = parsed.options
-        if found.foreign and not (typed.has("ignore-pbs") or parsed.has("ignore-pbs")):
-            lines = ", ".join(str(line) for line in found.foreign)
-            warnings.append(
-                f"sbatch: Warning: #PBS and #BSUB lines are not read (line {lines} of the script);"
-                " write them as #SBATCH lines"
-            )
+        if not (typed.has("ignore-pbs") or parsed.has("ignore-pbs")):
+            head += _foreign(found.foreign)
+    # A memory directive simply beats memory in the environment; two others of the kind would be an error.
     memory_given = any(given.option.name in _MEMORY for given in (*head, *typed.options))
     environment = tuple(
         Given(option, invocation.environ[option.environment], option.environment)
@@ -121,134 +161,48 @@ def _all_options(invocation: Invocation, typed: Parsed, source: _Source) -> tupl
     return options, warnings
 
 
-@dataclass
-class _Chosen:
-    """The options with their values; the last one given of each kind counts."""
-
-    options: Parsed
-    texts: dict[str, str] = field(default_factory=dict)
-    nodes: int | None = None
-    minutes: float | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
-    mail_types: tuple[str, ...] = ()
-
-
-def _evaluate(options: Parsed) -> _Chosen:
-    """Check every value in its order, so that the first wrong one is the one that is named, as in SLURM."""
-    chosen = _Chosen(options)
-    for given in options.options:
-        if given.option.refused:
-            raise CommandFailed(*given.option.refused, exit_code=given.option.refusal_exit)
-        value = _utf8(given.value or "", f"--{given.option.long} ({given.source})")
-        _EVALUATORS.get(given.option.name, _text)(chosen, given, value)
-    if len(chosen.memory) > 1:
-        raise CommandFailed("sbatch: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.")
-    return chosen
-
-
-def _invalid(given: Given) -> CommandFailed:
-    return CommandFailed(f"sbatch: error: Invalid --{given.option.long} specification", exit_code=255)
-
-
-def _text(chosen: _Chosen, given: Given, value: str) -> None:
-    chosen.texts[given.option.name] = value
-
-
-def _time(chosen: _Chosen, given: Given, value: str) -> None:
-    try:
-        chosen.minutes = values.parse_time(value)
-    except ValueError as error:
-        raise _invalid(given) from error
-
-
-def _memory(chosen: _Chosen, given: Given, value: str) -> None:
-    try:
-        chosen.memory[given.option.name] = values.parse_memory(value)
-    except ValueError as error:
-        raise _invalid(given) from error
-
-
-def _count(chosen: _Chosen, given: Given, value: str) -> None:
-    try:
-        chosen.counts[given.option.name] = values.parse_count(value)
-    except ValueError as error:
-        raise CommandFailed(
-            f'sbatch: error: Invalid numeric value "{value}" for --{given.option.long}.'
-        ) from error
-
-
-def _nodes(chosen: _Chosen, _given: Given, value: str) -> None:
-    try:
-        fewest, most = values.parse_nodes(value)
-    except ValueError as error:
-        raise CommandFailed(f'sbatch: error: "{value}" is not a valid node count', exit_code=255) from error
-    if most < fewest:
-        raise CommandFailed(
-            f"sbatch: error: Maximum node count {most} is less than minimum node count {fewest}",
-            exit_code=255,
-        )
-    chosen.nodes = fewest
-
-
-def _mail_type(chosen: _Chosen, given: Given, value: str) -> None:
-    try:
-        chosen.mail_types = values.parse_mail_types(value)
-    except ValueError as error:
-        raise _invalid(given) from error
-
-
-def _open_mode(_chosen: _Chosen, given: Given, value: str) -> None:
-    if value not in ("a", "append", "t", "truncate"):
-        raise _invalid(given)
-    if value.startswith("a"):
-        raise CommandFailed(
-            "sbatch: error: --open-mode=append: outputs come back as whole files here;"
-            " use another name with -o"
-        )
-
-
-def _exclusive(_chosen: _Chosen, given: Given, value: str) -> None:
-    if value not in ("", "user", "mcs"):
-        raise _invalid(given)
-
-
-def _export(_chosen: _Chosen, given: Given, value: str) -> None:
-    # ALL is SLURM's default; jobs here never see the submitter's environment, whatever is said.
-    if value.upper() not in ("", "NONE", "NIL", "ALL"):
-        raise CommandFailed(
-            f"sbatch: error: --export={value} ({given.source}): variables are not carried over here;"
-            " set them in the script"
-        )
-
-
-def _input(_chosen: _Chosen, given: Given, value: str) -> None:
-    if value != paths.NULL_DEVICE:
-        raise CommandFailed(
-            f"sbatch: error: --input={value} ({given.source}): standard input of a job is always"
-            f" {paths.NULL_DEVICE}; redirect it inside the script"
-        )
-
-
-_EVALUATORS: dict[str, Callable[[_Chosen, Given, str], None]] = {
-    "time": _time,
-    "mem": _memory,
-    "mem-per-cpu": _memory,
-    "ntasks": _count,
-    "cpus-per-task": _count,
-    "ntasks-per-node": _count,
-    "nodes": _nodes,
-    "mail-type": _mail_type,
-    "open-mode": _open_mode,
-    "exclusive": _exclusive,
-    "export": _export,
-    "input": _input,
-}
+def _foreign(lines: Sequence[ForeignLine]) -> tuple[Given, ...]:
+    """The options that lines for other schedulers stand for."""
+    options: list[Given] = []
+    for line in lines:
+        try:
+            words = foreign.translate(line.system, line.words)
+        except foreign.ForeignError as error:
+            raise CommandFailed(*error.lines) from error
+        sources = [f"line {line.line} of the script"] * len(words)
+        options += parse(words, SBATCH_OPTIONS, stop_at_word=True, sources=sources).options
+    return tuple(options)
 
 
 def _submit(
-    invocation: Invocation, provider: JobProvider, source: _Source, chosen: _Chosen, warnings: Sequence[str]
+    invocation: Invocation, provider: JobProvider, source: _Source, chosen: Chosen, warnings: Sequence[str]
 ) -> Result:
+    built, more_warnings = _build(invocation, provider, source, chosen)
+    variables = environment.collect(_submitters(invocation), chosen.export)
+    try:
+        record = provider.submit(built, source.text, environment=variables)
+    except AiravataMesosError as error:
+        raise _refusal(error) from error
+    text = "".join(f"{line}\n" for line in (*warnings, *more_warnings))
+    then = Again(WAIT_SECONDS, (f"{_WAITING}{record.id}",)) if chosen.options.has("wait") else None
+    cluster = chosen.texts.get("clusters")
+    if chosen.options.has("parsable"):
+        return Result(f"{record.id};{cluster}\n" if cluster else f"{record.id}\n", text, then=then)
+    if chosen.options.has("quiet"):
+        return Result("", text, then=then)
+    suffix = f" on cluster {cluster}" if cluster else ""
+    return Result(f"Submitted batch job {record.id}{suffix}\n", text, then=then)
+
+
+def _submitters(invocation: Invocation) -> dict[str, str]:
+    """The variables of whoever typed the command, without the one that its launcher adds."""
+    return {name: value for name, value in invocation.environ.items() if name != "SLURM_UMASK"}
+
+
+def _build(
+    invocation: Invocation, provider: JobProvider, source: _Source, chosen: Chosen
+) -> tuple[JobRequest, tuple[str, ...]]:
+    """The complete request and the warnings that go with it. Raises CommandFailed."""
     settings = provider.settings
     cluster = chosen.texts.get("clusters")
     if cluster is not None and cluster != settings.name:
@@ -260,7 +214,8 @@ def _submit(
     origin = _origin(invocation, source, chosen)
     job_name = chosen.texts.get("job-name", source.job_name)
     rights = invocation.rights
-    stdout = _output("output", origin, chosen, job_name, rights) or "slurm-%j.out"
+    usual = "slurm-%A_%a.out" if chosen.array else "slurm-%j.out"
+    stdout = _output("output", origin, chosen, job_name, rights) or usual
     stderr = _output("error", origin, chosen, job_name, rights)
     wishes = request.Wishes(
         fewest_nodes=chosen.nodes,
@@ -270,8 +225,9 @@ def _submit(
         memory_mb=chosen.memory.get("mem"),
         memory_mb_per_cpu=chosen.memory.get("mem-per-cpu"),
         minutes=chosen.minutes,
+        gpus=chosen.gpus,
     )
-    built, more_warnings = request.build(
+    built, warnings = request.build(
         origin,
         chosen.texts,
         wishes,
@@ -283,21 +239,56 @@ def _submit(
         stderr=None if stderr == stdout else stderr,
         mail_types=chosen.mail_types,
     )
+    dependency, unknown = _known(chosen.dependency, provider)
+    command = os.path.normpath(os.path.join(invocation.cwd, source.path)) if source.path else ""  # noqa: PTH118
+    changes = {
+        "stdin": _output("input", origin, chosen, job_name, rights) or paths.NULL_DEVICE,
+        "submit_line": visible(shlex.join(["sbatch", *invocation.argv])),
+        "command": command if is_utf8(command) else "",
+        "gid": _group(invocation.uid),
+        "umask": _umask(invocation.environ.get("SLURM_UMASK", "")),
+        "append_output": chosen.append,
+        "export": chosen.export,
+        "hold": chosen.hold,
+        "begin_at": chosen.begin_at,
+        "dependency": str(dependency),
+        "requeue": chosen.requeue,
+        "array": chosen.array,
+        "array_limit": chosen.array_limit,
+    }
+    return built.model_copy(update=changes), (*warnings, *unknown)
+
+
+def _known(dependency: Dependency, provider: JobProvider) -> tuple[Dependency, list[str]]:
+    """The dependency without the jobs that nobody knows: for SLURM they count as done."""
+    wanted = frozenset(c.job_id for c in dependency.conditions if c.job_id)
+    known = {job.id for job in selecting.family(provider, wanted)}
+    unknown = sorted(wanted - known)
+    if not unknown:
+        return dependency, []
+    warnings = [
+        f"sbatch: Warning: --dependency: there is no job {number}; it counts as fulfilled"
+        for number in unknown
+    ]
+    if dependency.any_of:
+        return Dependency(), warnings
+    left = tuple(c for c in dependency.conditions if not c.job_id or c.job_id in known)
+    return replace(dependency, conditions=left), warnings
+
+
+def _group(uid: int) -> int | None:
     try:
-        record = provider.submit(built, source.text)
-    except AiravataMesosError as error:
-        raise _refusal(error) from error
-    text = "".join(f"{line}\n" for line in (*warnings, *more_warnings))
-    if chosen.options.has("parsable"):
-        return Result(f"{record.id};{cluster}\n" if cluster else f"{record.id}\n", text)
-    if chosen.options.has("quiet"):
-        return Result("", text)
-    suffix = f" on cluster {cluster}" if cluster else ""
-    return Result(f"Submitted batch job {record.id}{suffix}\n", text)
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return None
 
 
-def _origin(invocation: Invocation, source: _Source, chosen: _Chosen) -> request.Origin:
-    cwd = _utf8(invocation.cwd, "the name of the current directory")
+def _umask(text: str) -> int | None:
+    return int(text, 8) if re.fullmatch("[0-7]{1,4}", text) else None
+
+
+def _origin(invocation: Invocation, source: _Source, chosen: Chosen) -> request.Origin:
+    cwd = utf8(invocation.cwd, "the name of the current directory")
     wanted = chosen.texts.get("chdir")
     if not cwd and not (wanted or "").startswith("/"):
         raise CommandFailed(
@@ -310,8 +301,8 @@ def _origin(invocation: Invocation, source: _Source, chosen: _Chosen) -> request
     except paths.PathRefused as error:
         raise CommandFailed(f"sbatch: error: {error}") from error
     beside = os.path.dirname(os.path.join(cwd, source.path)) if source.path else ""  # noqa: PTH118, PTH120
-    pwd = invocation.environ.get("PWD", "")
-    candidates = [text for text in (spelled, pwd, beside) if _is_utf8(text)]
+    shell = invocation.environ.get("PWD", "")
+    candidates = [text for text in (spelled, shell, beside) if is_utf8(text)]
     return request.Origin(
         user=invocation.user,
         uid=invocation.uid,
@@ -322,7 +313,7 @@ def _origin(invocation: Invocation, source: _Source, chosen: _Chosen) -> request
 
 
 def _output(
-    name: str, origin: request.Origin, chosen: _Chosen, job_name: str, rights: PathRights
+    name: str, origin: request.Origin, chosen: Chosen, job_name: str, rights: PathRights
 ) -> str | None:
     given = chosen.options.last(name)
     if given is None:
@@ -357,15 +348,10 @@ def _refusal(error: AiravataMesosError) -> CommandFailed:
     return CommandFailed(f"{request.FAILED}{text}", f"sbatch: error: {error}")
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """True for a text that can be written."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _utf8(text: str, what: str) -> str:
-    if not _is_utf8(text):
-        raise CommandFailed(f"sbatch: error: {what} is not UTF-8 text: {visible(text)}; use another name")
-    return text

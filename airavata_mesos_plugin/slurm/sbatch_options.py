@@ -61,22 +61,11 @@ _BURST = "there is no burst buffer here; leave the option out"
 SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("account", "A", environment="SBATCH_ACCOUNT"),
     _ignored("acctg-freq", "accounting is not sampled here", environment="SBATCH_ACCTG_FREQ"),
-    _refused(
-        "array",
-        "job arrays are not supported here; submit one job for each task",
-        "a",
-        text=f"{_SUBMISSION}Invalid job array specification",
-        environment="SBATCH_ARRAY_INX",
-    ),
+    _plain("array", "a", environment="SBATCH_ARRAY_INX"),
     _ignored("batch", _ONE_NODE),
     _refused("bb", _BURST),
     _refused("bbf", _BURST),
-    _refused(
-        "begin",
-        "a job cannot be put off here; submit it when it may start",
-        "b",
-        environment="SBATCH_BEGIN",
-    ),
+    _plain("begin", "b", environment="SBATCH_BEGIN"),
     _plain("chdir", "D"),
     _plain("clusters", "M", environment="SBATCH_CLUSTERS"),
     _ignored("cluster-constraint", "there is one cluster to choose from"),
@@ -97,20 +86,20 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("cpus-per-task", "c"),
     _ignored("deadline", "jobs wait without a deadline here; -t limits the run time"),
     _ignored("delay-boot", "nodes are always up"),
-    _refused(
-        "dependency",
-        "dependencies are not supported here; submit the job when the other one has ended",
-        "d",
-        text=f"{_SUBMISSION}Job dependency problem",
-    ),
+    _plain("dependency", "d"),
     _ignored("distribution", _ONE_NODE, "m"),
     _plain("error", "e", environment="SBATCH_ERROR"),
     _refused("exclude", _NODE_CHOICE, "x"),
-    _ignored("exclusive", "nodes are shared here; ask for CPUs with -n or -c", argument=_MAYBE),
+    _ignored(
+        "exclusive",
+        "nodes are shared here; ask for CPUs with -n or -c",
+        argument=_MAYBE,
+        environment="SBATCH_EXCLUSIVE",
+    ),
     _plain("export", environment="SBATCH_EXPORT"),
     _refused("export-file", "set the variables in the script"),
     _ignored("extra-node-info", _NO_TOPOLOGY, "B"),
-    _ignored("get-user-env", "the job starts in the environment of its node", argument=_MAYBE),
+    _ignored("get-user-env", "the job has the environment of sbatch", argument=_MAYBE),
     Option(
         "gid",
         argument=_VALUE,
@@ -119,24 +108,19 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     ),
     _refused("gpu-bind", _GPU),
     _refused("gpu-freq", _GPU),
-    _refused("gpus", _GPU, "G", environment="SBATCH_GPUS"),
-    _refused("gpus-per-node", _GPU),
+    _plain("gpus", "G", environment="SBATCH_GPUS"),
+    _plain("gpus-per-node"),
     _refused("gpus-per-socket", _GPU),
-    _refused("gpus-per-task", _GPU),
-    _refused(
-        "gres",
-        "there are no generic resources here; leave the option out",
-        text="sbatch: error: Invalid generic resource (gres) specification",
-        environment="SBATCH_GRES",
-    ),
-    _ignored("gres-flags", "there are no generic resources here"),
+    _plain("gpus-per-task"),
+    _plain("gres", environment="SBATCH_GRES"),
+    _ignored("gres-flags", "a GPU is a GPU here"),
     _flag("help", "h"),
     _ignored("hint", _NO_TOPOLOGY),
-    _refused("hold", "jobs cannot be held here; submit it when it may start", "H", Argument.NONE),
+    Option("hold", "H", Argument.NONE, environment="SBATCH_HOLD"),
     _flag("ignore-pbs"),
     _plain("input", "i"),
     _plain("job-name", "J", environment="SBATCH_JOB_NAME"),
-    _ignored("kill-on-invalid-dep", "dependencies are not supported here"),
+    _plain("kill-on-invalid-dep"),
     _refused(
         "licenses",
         "licences are not counted here; leave the option out",
@@ -150,16 +134,11 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _ignored("mem-bind", _NO_TOPOLOGY),
     _plain("mem-per-cpu", environment="SBATCH_MEM_PER_CPU"),
     _refused("mem-per-gpu", _GPU),
-    _refused("mincpus", "ask for CPUs with -n or -c"),
+    _ignored("mincpus", "the scheduler looks for a node by -n and -c"),
     _ignored("network", _ONE_NODE),
     _ignored("nice", "priority comes from the partition", argument=_MAYBE),
     _ignored("no-kill", _ONE_NODE, "k", _MAYBE),
-    _ignored(
-        "no-requeue",
-        "a failed job is never started again",
-        argument=Argument.NONE,
-        environment="SBATCH_NO_REQUEUE",
-    ),
+    _flag("no-requeue", environment="SBATCH_NO_REQUEUE"),
     _refused("nodefile", _NODE_CHOICE, "F"),
     _refused("nodelist", _NODE_CHOICE, "w", text=f"{_SUBMISSION}Invalid node name specified"),
     _plain("nodes", "N"),
@@ -187,12 +166,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
         argument=Argument.NONE,
         text="sbatch: error: rebooting of nodes is only allowed for admins",
     ),
-    _ignored(
-        "requeue",
-        "only jobs lost with their node are started again",
-        argument=Argument.NONE,
-        environment="SBATCH_REQUEUE",
-    ),
+    _flag("requeue", environment="SBATCH_REQUEUE"),
     _plain("reservation", environment="SBATCH_RESERVATION"),
     _ignored("share", "nodes are shared anyway", argument=Argument.NONE, dest="oversubscribe"),
     _refused(
@@ -205,7 +179,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _ignored("switches", _ONE_NODE),
     _plain("tasks", dest="ntasks-per-node"),
     _plain("tasks-per-node", dest="ntasks-per-node"),
-    _refused("test-only", "start times cannot be foretold here", argument=Argument.NONE),
+    _flag("test-only"),
     _ignored("thread-spec", _NO_TOPOLOGY),
     _ignored("threads-per-core", _NO_TOPOLOGY),
     _plain("time", "t", environment="SBATCH_TIMELIMIT"),
@@ -221,7 +195,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _ignored("use-min-nodes", _ONE_NODE, argument=Argument.NONE),
     _flag("verbose", "v"),
     _flag("version", "V"),
-    _refused("wait", "sbatch does not wait here; watch the job with squeue -j", "W", Argument.NONE),
+    _flag("wait", "W"),
     _ignored("wait-all-nodes", _ONE_NODE),
     _ignored("wckey", "workload keys are not used here", environment="SBATCH_WCKEY"),
     _plain("wrap"),
@@ -230,9 +204,16 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
 USAGE = """\
 Usage: sbatch [OPTIONS...] script [arguments...]
   -A, --account=NAME        account to charge
+  -a, --array=INDEXES       a job for each index: 0-9, 1,3,5, 0-20:4, 0-99%5
+      --begin=TIME          do not start before: now+1hour, 16:00, 2030-01-31T10:00
   -c, --cpus-per-task=N     CPUs of each task
   -D, --chdir=DIR           working directory of the job
+  -d, --dependency=LIST     afterok:ID, afterany:ID, afternotok:ID, after:ID, singleton
   -e, --error=FILE          stderr, inside the working directory
+      --export=LIST         NONE, ALL, names, NAME=value; ALL without it
+  -G, --gpus=N              GPUs of the job
+  -H, --hold                wait until scontrol release
+  -i, --input=FILE          stdin, inside the working directory
   -J, --job-name=NAME       name of the job
       --mail-type=LIST      NONE, BEGIN, END, FAIL, ALL, ...
       --mail-user=ADDRESS   who gets the mail
@@ -245,7 +226,11 @@ Usage: sbatch [OPTIONS...] script [arguments...]
   -p, --partition=NAME      partition
       --parsable            print the job id only
   -q, --qos=NAME            quality of service
+      --requeue             start it again when the cluster lost it
+      --no-requeue          never start it again
+      --test-only           only say whether and when it could start
   -t, --time=TIME           wall time: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S
+  -W, --wait                return when the job ends, with its exit code
       --wrap=COMMAND        run a shell command instead of a script
 Lines that begin with #SBATCH at the head of the script hold the same options.
 """

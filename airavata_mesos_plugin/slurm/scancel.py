@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import re
+import signal
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import NotFound, Refused
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import selecting, values, view
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
+from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
     VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
+    Questions,
     Result,
 )
+from airavata_mesos_plugin.slurm.table import visible
 from airavata_mesos_plugin.store import JobSelection
 
 _VALUE = Argument.REQUIRED
 _DENIED = 210
 """Low byte of SLURM's error number for a job of another user."""
 
-_WHOLE = "only whole jobs can be ended here; leave the option out"
-
-
-def _other(long: str, short: str, argument: Argument, advice: str) -> Option:
-    return Option(long, short, argument, refused=(f"scancel: error: --{long}: {advice}",))
-
+_NO_STEP = 225
+"""Low byte of SLURM's error number for an unknown step."""
 
 SCANCEL_OPTIONS: tuple[Option, ...] = (
     Option("account", "A", _VALUE),
-    _other("batch", "b", Argument.NONE, _WHOLE),
+    Option(
+        "batch",
+        "b",
+        refused=(
+            "scancel: error: --batch: the script cannot be signalled apart from its processes here;"
+            " leave the option out to end the whole job",
+        ),
+    ),
     Option("ctld", ignored="there is one way to the scheduler"),
-    _other("cron", "c", Argument.NONE, "there are no cron jobs here"),
+    Option("cron", "c", refused=("scancel: error: --cron: there are no cron jobs here",)),
     Option("full", "f", ignored="all processes of a job are ended anyway"),
     Option("help"),
     Option("hurry", "H", ignored="there is no burst buffer"),
-    _other("interactive", "i", Argument.NONE, "questions cannot be asked here; give the job ids"),
-    Option("clusters", "M", _VALUE, ignored="there is one cluster"),
+    Option("interactive", "i"),
+    Option("clusters", "M", _VALUE),
     Option("me"),
     Option("jobname", "n", _VALUE, dest="name"),
     Option("name", "", _VALUE),
@@ -58,11 +65,11 @@ SCANCEL_OPTIONS: tuple[Option, ...] = (
 )
 
 USAGE = (
-    "Usage: scancel [-A account] [--me] [-n job_name] [-p partition] [-q qos] [-Q] [-t PENDING | RUNNING]\n"
-    "               [-u user_name] [-v] [-w hosts] [job_id ...]\n"
+    "Usage: scancel [-A account] [-i] [--me] [-n job_name] [-p partition] [-q qos] [-Q]\n"
+    "               [-t PENDING | RUNNING] [-u user_name] [-v] [-w hosts] [job_id[_array_id] ...]\n"
 )
 
-_ENDING = frozenset({"KILL", "SIGKILL", "9", "TERM", "SIGTERM", "15"})
+_ENDING = frozenset({"KILL", "TERM", "9", "15"})
 _FILTERS = ("account", "name", "nodelist", "partition", "qos", "reservation", "state", "user", "me")
 
 
@@ -73,63 +80,122 @@ def run(invocation: Invocation, provider: JobProvider, _clock: Clock) -> Result:
         return Result(VERSION_TEXT)
     if options.has("help") or options.has("usage"):
         return Result(USAGE)
+    number = _signal(options.value("signal"))
     for given in options.options:
         if given.option.refused:
             raise CommandFailed(*given.option.refused)
-    _check_signal(options.value("signal"))
+    cluster = options.value("clusters")
+    if cluster not in (None, provider.settings.name):
+        raise CommandFailed(
+            f"scancel: error: No cluster '{cluster}' known by database.",
+            f"scancel: error: the cluster here is called '{provider.settings.name}'",
+        )
     phases = _phases(options.value("state"))
     people = _people(options, invocation, provider)
-    ids = _ids(options.words)
+    names = _names(options.words)
     filtered = any(options.has(name) for name in _FILTERS)
-    if not ids and not filtered:
+    if not names and not filtered:
         raise CommandFailed("scancel: error: No job identification provided")
     selection = JobSelection(
         names=_words(options, "name"), users=people, queues=_words(options, "partition"), phases=phases
     )
-    lines: list[str] = []
-    denied = False
-    for job_id in _targets(ids, selection, options, provider, filtered):
-        denied |= _cancel(job_id, invocation, provider, lines, verbose=options.has("verbose"))
-    return Result("", "".join(f"{line}\n" for line in lines), _DENIED if denied else 0)
+    jobs = _targets(names, selection, options, provider, filtered)
+    if number is not None and number not in _ENDING:
+        return _other_signal(jobs, options)
+    if options.has("interactive"):
+        return _ask([job for job in jobs if not job.phase.final], options)
+    return _cancel(names, jobs, invocation, provider, options, filtered)
 
 
 def _cancel(
-    job_id: int, invocation: Invocation, provider: JobProvider, lines: list[str], *, verbose: bool
-) -> bool:
-    """Ask for the end of one job; True when that was denied."""
-    if verbose:
-        lines.append(f"scancel: Terminating job {job_id}")
-    failure = f"scancel: error: Kill job error on job id {job_id}: "
-    try:
-        if job_id > selecting.LARGEST_ID:
-            raise NotFound("no such job")
-        asked = provider.request_cancel(job_id, invocation.user, invocation.uid)
-    except NotFound:
+    names: list[JobName],
+    jobs: list[JobRecord],
+    invocation: Invocation,
+    provider: JobProvider,
+    options: Parsed,
+    filtered: bool,
+) -> Result:
+    lines: list[str] = []
+    verbose = options.has("verbose")
+    code = 0
+    if filtered:
+        code = _end(jobs, invocation, provider, lines, verbose=verbose)
+    for name in () if filtered else names:
+        meant = [job for job in jobs if name.means(job)]
+        if name.step:
+            lines.append(f"scancel: error: Kill job error on job step id {name.id}: Invalid job id specified")
+            lines.append(f"scancel: error: steps cannot be ended here; end the job with: scancel {name.id}")
+            code = code or _NO_STEP
+        elif not meant:
+            if verbose:
+                lines.append(f"scancel: Terminating job {name.text}")
+                lines.append(
+                    f"scancel: error: Kill job error on job id {name.text}: Invalid job id specified"
+                )
+        else:
+            # Of an array that is named as a whole those that are over are no error.
+            left = [job for job in meant if not job.phase.final] or meant
+            code = _end(left, invocation, provider, lines, verbose=verbose) or code
+    return Result("", "".join(f"{line}\n" for line in dict.fromkeys(lines)), code)
+
+
+def _end(
+    jobs: list[JobRecord], invocation: Invocation, provider: JobProvider, lines: list[str], *, verbose: bool
+) -> int:
+    """Ask for the end of each job; the exit code."""
+    code = 0
+    for job in jobs:
+        text = view.label(job)
         if verbose:
-            lines.append(f"{failure}Invalid job id specified")
-        return False
-    except Refused:
-        lines.append(f"{failure}Access/permission denied")
-        return True
-    if not asked and verbose:
-        lines.append(f"{failure}Job/step already completing or completed")
-    return False
+            lines.append(f"scancel: Terminating job {text}")
+        failure = f"scancel: error: Kill job error on job id {text}: "
+        try:
+            asked = provider.request_cancel(job.id, invocation.user, invocation.uid)
+        except NotFound:
+            continue
+        except Refused:
+            lines.append(f"{failure}Access/permission denied")
+            code = _DENIED
+            continue
+        if not asked and verbose:
+            lines.append(f"{failure}Job/step already completing or completed")
+    return code
+
+
+def _other_signal(jobs: list[JobRecord], options: Parsed) -> Result:
+    """A signal that does not end jobs: as in SLURM one that waits is left alone, and here all others too."""
+    if all(view.word(job) != "RUNNING" for job in jobs):
+        return Result()
+    raise CommandFailed(
+        f"scancel: error: --signal={options.value('signal')}: jobs can only be ended here, by TERM and then"
+        " KILL; leave the option out"
+    )
+
+
+def _ask(jobs: list[JobRecord], options: Parsed) -> Result:
+    """Each job is asked about where the command was typed; those with yes come back as a command line."""
+    asked = tuple(
+        (
+            view.label(job),
+            f"Cancel job_id={view.label(job)} name={visible(job.request.name)}"
+            f" partition={job.request.queue} [y/n]? ",
+        )
+        for job in sorted(jobs, key=lambda job: job.id)
+    )
+    return Result(then=Questions(("-v",) if options.has("verbose") else (), asked)) if asked else Result()
 
 
 def _targets(
-    ids: list[int], selection: JobSelection, options: Parsed, provider: JobProvider, filtered: bool
-) -> list[int]:
-    """The ids that are meant, each once: those given, as far as they fit the filters, or all that fit."""
+    names: list[JobName], selection: JobSelection, options: Parsed, provider: JobProvider, filtered: bool
+) -> list[JobRecord]:
+    """The jobs that are meant: those given, as far as they fit the filters, or all that fit."""
     if not filtered:
-        return list(dict.fromkeys(ids))
+        return selecting.find(provider, names)
     conditions = (selection.names, selection.users, selection.queues, selection.phases)
     if any(wanted is not None and not wanted for wanted in conditions):
         return []
-    jobs = selecting.known(provider, frozenset(ids), selection) if ids else provider.jobs(selection)
-    fitting = {job.id for job in jobs if _fits(job, options)}
-    if ids:
-        return [number for number in dict.fromkeys(ids) if number in fitting]
-    return sorted(fitting)
+    jobs = selecting.find(provider, names, selection) if names else provider.jobs(selection)
+    return sorted((job for job in jobs if _fits(job, options)), key=lambda job: job.id)
 
 
 def _fits(job: JobRecord, options: Parsed) -> bool:
@@ -149,29 +215,27 @@ def _words(options: Parsed, name: str) -> frozenset[str] | None:
     return None if text is None else frozenset(values.parse_list(text))
 
 
-def _ids(words: tuple[str, ...]) -> list[int]:
-    ids = []
+def _names(words: tuple[str, ...]) -> list[JobName]:
+    names = []
     for word in words:
-        for entry in word.split(",") if word else [""]:
-            text = entry.strip()
-            if re.fullmatch("0*[1-9][0-9]{0,17}", text, re.ASCII) is None:
-                found = selecting.job_id(text)
-                if found is not None and found[1]:
-                    raise CommandFailed(
-                        f"scancel: error: Kill job error on job id {text}: Invalid job id specified",
-                        f"scancel: error: {_WHOLE.replace('leave the option out', f'give {found[0]}')}",
-                    )
-                raise CommandFailed(f"scancel: error: Invalid job id {text}")
-            ids.append(int(text))
-    return ids
+        for entry in selecting.split(word) or [""]:
+            found = selecting.job_name(entry)
+            if found is None or (found.step and not found.step.isdigit()):
+                raise CommandFailed(f"scancel: error: Invalid job id {entry}")
+            names.append(found)
+    return list(dict.fromkeys(names))
 
 
-def _check_signal(text: str | None) -> None:
-    if text is not None and text.upper() not in _ENDING:
-        raise CommandFailed(
-            f"scancel: error: --signal={text}: jobs can only be ended here, by TERM and then KILL;"
-            " leave the option out"
-        )
+def _signal(text: str | None) -> str | None:
+    """The name of a signal without SIG, or its number. Raises CommandFailed for what is none."""
+    if text is None:
+        return None
+    name = text.upper().removeprefix("SIG")
+    if re.fullmatch("[0-9]{1,3}", name) and 0 < int(name) < signal.NSIG:
+        return str(int(name))
+    if f"SIG{name}" not in signal.Signals.__members__:
+        raise CommandFailed(f"Unknown job signal: {text}")
+    return name
 
 
 def _phases(text: str | None) -> frozenset[JobPhase]:

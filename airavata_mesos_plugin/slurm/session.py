@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from airavata_mesos_plugin.config import ProviderSettings
-from airavata_mesos_plugin.jobs import JobRecord, JobRequest
+from airavata_mesos_plugin.jobs import JobRecord, JobRequest, PastAttempt
 from airavata_mesos_plugin.sandbox.own_files import OwnPaths
 from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection
 
-COMMANDS = ("sbatch", "squeue", "scancel", "sacct", "sinfo")
+COMMANDS = ("sbatch", "squeue", "scancel", "sacct", "sinfo", "scontrol", "srun")
 
 VERSION_TEXT = "slurm-wlm 22.05.8\n"
 """Answer to ``--version``: the version whose behaviour the commands copy."""
@@ -46,12 +46,39 @@ class Invocation:
 
 
 @dataclass(frozen=True)
+class Again:
+    """The command pauses for ``seconds`` and is then run once more, with these words for its own."""
+
+    seconds: float
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The command asks on its terminal, and is run with ``argv`` and the words of the questions answered
+    with yes.
+    """
+
+    argv: tuple[str, ...]
+    asked: tuple[tuple[str, str], ...]  # each a word and the question about it
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """The command writes this file, with the rights of who typed it, before it prints anything."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Result:
-    """What the command prints and returns."""
+    """What the command prints and returns, and what it does then."""
 
     stdout: str = ""
     stderr: str = ""
     exit_code: int = 0
+    then: Again | Questions | SavedFile | None = None
 
 
 class CommandFailed(Exception):
@@ -62,6 +89,29 @@ class CommandFailed(Exception):
         self.result = Result(stdout, "".join(f"{line}\n" for line in lines), exit_code)
 
 
+class JobControl(Protocol):
+    """What an account may do with its jobs; see `provider.control.Control`.
+
+    Every call raises NotFound, Refused for another account's job, and InvalidRequest when the job's phase
+    does not allow it.
+    """
+
+    def hold(self, job_id: int, uid: int, *, as_admin: bool = False) -> None:
+        """Keep a waiting job back. Repeatable."""
+
+    def release(self, job_id: int, uid: int) -> None:
+        """Let a held job go on. Repeatable."""
+
+    def amend(self, job_id: int, uid: int, request: JobRequest, reason: str) -> None:
+        """Change what a waiting job asks for. Repeatable."""
+
+    def put_off(self, job_id: int, uid: int, begin_at: float | None) -> None:
+        """Change the time that a job waits for. Repeatable."""
+
+    def requeue(self, job_id: int, by: str, uid: int, *, hold: bool = False) -> None:
+        """Start a job again. Repeatable until the new attempt has begun."""
+
+
 class JobProvider(Protocol):
     """The part of the provider that the commands use."""
 
@@ -69,9 +119,15 @@ class JobProvider(Protocol):
     def settings(self) -> ProviderSettings:
         """The settings in force."""
 
-    def submit(self, request: JobRequest, script: str) -> JobRecord:
+    @property
+    def control(self) -> JobControl:
+        """What holds, releases and changes jobs."""
+
+    def submit(self, request: JobRequest, script: str, *, environment: str = "") -> JobRecord:
         """Take a job; it is durable when this returns. NOT repeatable: each call is a new job.
 
+        An array is one job for each task; the one with the id of the array is given back. ``environment``
+        holds the submitter's variables, as ``NAME=value``, each ended by a NUL character.
         Raises InvalidRequest, UnsatisfiableRequest, Refused, QuotaExceeded or LedgerError.
         """
 
@@ -80,6 +136,12 @@ class JobProvider(Protocol):
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         """The jobs of a selection, newest first."""
+
+    def script(self, job_id: int) -> str:
+        """The job script as it was accepted. Raises NotFound."""
+
+    def past_attempts(self, job_ids: Iterable[int]) -> list[PastAttempt]:
+        """The attempts of these jobs that were followed by others, oldest first."""
 
     def request_cancel(self, job_id: int, by: str, uid: int) -> bool:
         """Note durably that the job has to end; False when it is over already. Repeatable.

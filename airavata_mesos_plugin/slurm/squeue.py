@@ -1,19 +1,23 @@
 """squeue: the table of jobs.
 
-Better than SLURM 22.05 in two points, on purpose, because Airavata asks only here and splits lines at
+Better than SLURM 22.05 in some points, on purpose, because Airavata asks only here and splits lines at
 blanks: ``-j`` and ``-n`` show finished jobs with their terminal letter for as long as the ledger has them,
-and in the default tables a name is one word.
+in the default tables a name is one word, and ``--json`` heeds the filters.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
-from airavata_mesos_plugin.slurm import selecting, table, values, view
+from airavata_mesos_plugin.slurm import documents, entries, selecting, table, values, view
+from airavata_mesos_plugin.slurm import squeue_fields as fields
+from airavata_mesos_plugin.slurm.entries import Entry
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
+from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
     VERSION_TEXT,
     CommandFailed,
@@ -26,27 +30,24 @@ from airavata_mesos_plugin.store import JobSelection
 _VALUE = Argument.REQUIRED
 
 
-def _other(
-    long: str, short: str = "", argument: Argument = Argument.NONE, *, advice: str = "use -o", dest: str = ""
-) -> Option:
-    line = f"squeue: error: --{long} is not supported here; {advice}"
-    return Option(long, short, argument, dest, refused=(line,))
+def _refused(long: str, short: str, advice: str) -> Option:
+    return Option(long, short, _VALUE, refused=(f"squeue: error: --{long} is not supported here; {advice}",))
 
 
 SQUEUE_OPTIONS: tuple[Option, ...] = (
     Option("account", "A", _VALUE),
     Option("all", "a", ignored="all partitions are shown"),
-    Option("array", "r", ignored="there are no arrays"),
-    Option("array-unique", ignored="there are no arrays"),
-    _other("Format", "O", _VALUE),
+    Option("array", "r"),
+    Option("array-unique", dest="array"),
+    Option("Format", "O", _VALUE, environment="SQUEUE_FORMAT2"),
     Option("format", "o", _VALUE, environment="SQUEUE_FORMAT"),
     Option("federation", ignored="there is one cluster"),
     Option("help"),
     Option("hide", ignored="no partition is hidden"),
-    _other("iterate", "i", _VALUE, advice="repeat the command"),
+    _refused("iterate", "i", "repeat the command"),
     Option("jobs", "j", Argument.AHEAD),
-    _other("json"),
-    _other("licenses", "L", _VALUE, advice="licences are not counted"),
+    Option("json"),
+    _refused("licenses", "L", "licences are not counted"),
     Option("local", ignored="there is one cluster"),
     Option("long", "l"),
     Option("clusters", "M", _VALUE),
@@ -60,89 +61,29 @@ SQUEUE_OPTIONS: tuple[Option, ...] = (
     Option("qos", "q", _VALUE),
     Option("reservation", "R", _VALUE),
     Option("sibling", ignored="there is one cluster"),
-    _other("sort", "S", _VALUE, advice="sort the output"),
-    _other("start", advice="start times are not foretold"),
-    _other("steps", "s", Argument.AHEAD, advice="jobs have no steps"),
+    Option("sort", "S", _VALUE, environment="SQUEUE_SORT"),
+    Option("start"),
+    Option("steps", "s", Argument.AHEAD),
     Option("states", "t", _VALUE),
     Option("usage"),
     Option("user", "u", _VALUE),
     Option("users", "", _VALUE, dest="user"),
     Option("verbose", "v", ignored="there is nothing more to say"),
     Option("version", "V"),
-    _other("yaml"),
+    Option("yaml"),
 )
 
 DEFAULT_FORMAT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 LONG_FORMAT = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R"
+START_FORMAT = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R"
+STEPS_FORMAT = "%.15i %.8j %.9P %.8u %.9M %N"
+LONG_STEPS_FORMAT = "%.15i %.8j %.9P %.8u %.9l %.9M %N"
 
 USAGE = (
     "Usage: squeue [-A account] [-h] [-j job_id[,...]] [-l] [--me] [-n name[,...]] [-o format]\n"
-    "              [-p partition[,...]] [-q qos] [-r] [-t states] [-u user[,...]] [-w host[,...]]\n"
+    "              [-O field[:width],...] [-p partition[,...]] [-q qos] [-r] [-s] [-S fields] [--start]\n"
+    "              [-t states] [-u user[,...]] [-w host[,...]] [--json]\n"
 )
-
-
-@dataclass(frozen=True)
-class _Row:
-    job: JobRecord
-    now: float
-    zone: tzinfo | None
-    one_word: bool  # a name must not look like several columns
-
-    def name(self) -> str:
-        name = self.job.request.name
-        return ("_".join(name.split()) or "(null)") if self.one_word else name
-
-    def date(self, seconds: float | None) -> str:
-        return "N/A" if seconds is None else view.date(seconds, self.zone)
-
-
-def _null(text: str) -> str:
-    return text or "(null)"
-
-
-def _end_time(row: _Row) -> str:
-    if row.job.phase.final:
-        return row.date(view.end(row.job))
-    if row.job.started_at is None:
-        return "N/A"
-    return row.date(row.job.started_at + row.job.request.wall_time_seconds)
-
-
-def _time_left(row: _Row) -> str:
-    return values.duration(row.job.request.wall_time_seconds - view.run_time(row.job, row.now))
-
-
-FIELDS: dict[str, table.Field[_Row]] = {
-    "a": table.Field("ACCOUNT", lambda row: _null(row.job.request.account)),
-    "A": table.Field("JOBID", lambda row: str(row.job.id)),
-    "B": table.Field("EXEC_HOST", lambda row: row.job.host or "n/a"),
-    "c": table.Field("MIN_CPUS", lambda row: str(row.job.request.cpus_per_task or 1)),
-    "C": table.Field("CPUS", lambda row: view.cpus(row.job)),
-    "D": table.Field("NODES", lambda row: str(row.job.request.nodes)),
-    "e": table.Field("END_TIME", _end_time),
-    "F": table.Field("ARRAY_JOB_ID", lambda row: str(row.job.id)),
-    "i": table.Field("JOBID", lambda row: str(row.job.id)),
-    "j": table.Field("NAME", _Row.name),
-    "k": table.Field("COMMENT", lambda row: _null(row.job.request.comment)),
-    "K": table.Field("ARRAY_TASK_ID", lambda _row: "N/A"),
-    "l": table.Field("TIME_LIMIT", lambda row: view.limit(row.job)),
-    "L": table.Field("TIME_LEFT", _time_left),
-    "m": table.Field("MIN_MEMORY", lambda row: values.memory(row.job.request.resources.memory_mb)),
-    "M": table.Field("TIME", lambda row: values.duration(view.run_time(row.job, row.now))),
-    "N": table.Field("NODELIST", lambda row: row.job.host),
-    "P": table.Field("PARTITION", lambda row: row.job.request.queue),
-    "q": table.Field("QOS", lambda row: _null(row.job.request.qos)),
-    "r": table.Field("REASON", lambda row: view.reason(row.job)),
-    "R": table.Field("NODELIST(REASON)", lambda row: view.place(row.job)),
-    "S": table.Field("START_TIME", lambda row: row.date(row.job.started_at)),
-    "t": table.Field("ST", lambda row: view.letters(row.job)),
-    "T": table.Field("STATE", lambda row: view.word(row.job)),
-    "u": table.Field("USER", lambda row: row.job.request.user),
-    "U": table.Field("UID", lambda row: str(row.job.request.uid)),
-    "v": table.Field("RESERVATION", lambda row: _null(row.job.request.reservation)),
-    "V": table.Field("SUBMIT_TIME", lambda row: row.date(row.job.accepted_at)),
-    "Z": table.Field("WORK_DIR", lambda row: row.job.request.working_directory),
-}
 
 
 def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
@@ -161,39 +102,86 @@ def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     if cluster not in (None, "", "all", provider.settings.name):
         raise CommandFailed(
             f"squeue: error: No cluster '{cluster}' known by database.",
-            f"squeue: error: the cluster here is called '{provider.settings.name}'",
+            f"squeue: error: '{cluster}' can't be reached now, or it is an invalid entry for --cluster."
+            f"  The cluster here is called '{provider.settings.name}'.",
         )
     complaints: list[str] = []
-    jobs = _select(options, invocation, provider, complaints)
     now = clock.now()
-    where = view.zone(invocation.environ)
-    text = options.value("format")
-    if text is None and not options.has("long"):
-        text = invocation.environ.get("SQUEUE_FORMAT")
-    one_word = text is None
-    if text is None:
-        text = LONG_FORMAT if options.has("long") else DEFAULT_FORMAT
-    columns, unknown = table.parse_format(text, FIELDS)
-    complaints += [f"squeue: error: Invalid job format specification: {letter}" for letter in unknown]
+    layout = _layout(options, invocation, provider, complaints)
+    chosen = _select(options, invocation, provider, complaints)
+    rows = _rows(chosen, options, layout, now, invocation)
+    errors = "".join(f"{line}\n" for line in complaints)
+    if options.has("json") or options.has("yaml"):
+        document = documents.jobs(rows, provider.settings.name)
+        return Result(
+            documents.as_yaml(document) if options.has("yaml") else documents.as_json(document), errors
+        )
     header = not options.has("noheader")
-    stdout = table.render(columns, [_Row(job, now, where, one_word) for job in jobs], header=header)
-    if options.has("long") and header and options.value("format") is None:
-        stdout = datetime.fromtimestamp(now, where).strftime("%a %b %d %H:%M:%S %Y") + "\n" + stdout
-    return Result(stdout, "".join(f"{line}\n" for line in complaints))
+    stdout = table.render(layout.columns, rows, header=header)
+    if layout.with_date and header:
+        here = datetime.fromtimestamp(now, view.zone(invocation.environ))
+        stdout = here.strftime("%a %b %d %H:%M:%S %Y") + "\n" + stdout
+    if cluster:
+        stdout = f"CLUSTER: {provider.settings.name}\n{stdout}"
+    return Result(stdout, errors)
 
 
-def _select(
-    options: Parsed, invocation: Invocation, provider: JobProvider, complaints: list[str]
-) -> list[JobRecord]:
-    ids = _ids(options.value("jobs"))
+@dataclass(frozen=True)
+class _Layout:
+    columns: list[table.Column[Entry]]
+    one_word: bool  # names must not look like several columns: one of the default tables
+    with_date: bool
+
+
+def _layout(options: Parsed, invocation: Invocation, provider: JobProvider, complaints: list[str]) -> _Layout:
+    own = [given for given in options.options if given.option.name in ("format", "Format")]
+    steps, start, long = (options.has(name) for name in ("steps", "start", "long"))
+    text: str | None = None
+    named = False
+    if own:
+        text, named = own[-1].value or "", own[-1].option.name == "Format"
+    elif not (steps or start or long):
+        text = invocation.environ.get("SQUEUE_FORMAT") or None
+        if text is None and invocation.environ.get("SQUEUE_FORMAT2"):
+            text, named = invocation.environ["SQUEUE_FORMAT2"], True
+    if text is None:
+        standard = LONG_FORMAT if long else START_FORMAT if start else DEFAULT_FORMAT
+        if steps:
+            standard = LONG_STEPS_FORMAT if long else STEPS_FORMAT
+        columns, _ = table.parse_format(standard, fields.STEP_LETTERS if steps else fields.LETTERS)
+        return _Layout(columns, one_word=True, with_date=long)
+    if named:
+        known = {**fields.NAMES, "Cluster": fields.cluster_field(provider.settings.name)}
+        columns, unknown = table.parse_names(text, known)
+    else:
+        letters = fields.STEP_LETTERS if steps else fields.LETTERS
+        columns, unknown = table.parse_format(fields.ALL if text == "%all" else text, letters)
+    complaints += [f"squeue: error: Invalid job format specification: {word}" for word in unknown]
+    return _Layout(columns, one_word=False, with_date=False)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    jobs: list[JobRecord]
+    names: list[JobName] | None  # of -j
+
+
+def _select(options: Parsed, invocation: Invocation, provider: JobProvider, complaints: list[str]) -> _Chosen:
+    steps = options.value("steps")
+    ids = _ids(options.value("jobs") if steps is None else steps)
     names = options.value("name")
     phases: frozenset[JobPhase] | None
     if (text := options.value("states")) is not None:
         phases = _phases(text)
     else:
         phases = None if ids is not None or names is not None else ACTIVE_PHASES
+    if options.has("start"):
+        phases = view.phases_of("PENDING")
+    elif options.has("steps") and options.value("states") is None:
+        phases = view.phases_of("RUNNING")
     people = _people(options, invocation, provider, complaints)
     partition = options.value("partition")
+    _check_nodes(options.value("nodelist"), provider)
     selection = JobSelection(
         names=None if names is None else frozenset(values.parse_list(names)),
         users=people,
@@ -207,31 +195,83 @@ def _select(
         )
         jobs = [] if empty else provider.jobs(selection)
     else:
-        jobs = _by_id(ids, provider, selection)
-    jobs = [job for job in jobs if _fits(job, options)]
-    if names is None:
-        # Python's sort is stable: within partition and state the newest stay first.
-        jobs.sort(key=lambda job: (job.request.queue, min(job.phase.rank, 3) if job.phase.rank > 2 else 0))
-    return jobs
+        if len(ids) == 1 and not selecting.family(provider, [ids[0].id]):
+            raise CommandFailed("slurm_load_jobs error: Invalid job id specified")
+        jobs = selecting.find(provider, ids, selection)
+    return _Chosen([job for job in jobs if _fits(job, options)], ids)
 
 
-def _by_id(ids: list[tuple[int, str]], provider: JobProvider, selection: JobSelection) -> list[JobRecord]:
-    if len(ids) == 1 and not selecting.known(provider, frozenset({ids[0][0]})):
-        raise CommandFailed("slurm_load_jobs error: Invalid job id specified")
-    # What follows an id names a task of an array, which no job here has.
-    whole = frozenset(number for number, rest in ids if not rest)
-    return selecting.known(provider, whole, selection)
+def _rows(
+    chosen: _Chosen, options: Parsed, layout: _Layout, now: float, invocation: Invocation
+) -> list[Entry]:
+    where, form = view.zone(invocation.environ), view.date_format(invocation.environ)
+    rows = [Entry(job, now, where, layout.one_word, (), form) for job in chosen.jobs]
+    sort = options.value("sort") or invocation.environ.get("SQUEUE_SORT", "")
+    if sort:
+        rows.sort(key=lambda row: row.id)
+    if not (options.has("array") or options.has("json") or options.has("yaml")):
+        rows = entries.merged(rows, _single_tasks(chosen.names))
+    if sort:
+        return _sorted(rows, sort)
+    if options.has("start"):
+        return sorted(rows, key=lambda row: (fields.start_time(row) or float("inf"), row.id))
+    if options.value("name") is None:
+        # Python's sort is stable: within partition and state the newest stay first, but for tasks of an
+        # array that were asked for one by one.
+        rows.sort(
+            key=lambda row: (
+                row.job.request.queue,
+                row.job.phase.rank > JobPhase.QUEUED.rank,
+            )
+        )
+    if options.has("array"):
+        rows = _expanded(rows)
+    return rows
 
 
-def _ids(text: str | None) -> list[tuple[int, str]] | None:
+def _expanded(rows: list[Entry]) -> list[Entry]:
+    """The same with the waiting tasks of each array by their index, where the first of them stood."""
+    by_array: dict[int, list[Entry]] = {}
+    for row in rows:
+        if row.job.array_id is not None and view.word(row.job) == "PENDING":
+            by_array.setdefault(row.job.array_id, []).append(row)
+    for tasks in by_array.values():
+        tasks.sort(key=lambda row: -(row.job.array_index or 0))
+    return [
+        by_array[row.job.array_id].pop()
+        if row.job.array_id is not None and view.word(row.job) == "PENDING"
+        else row
+        for row in rows
+    ]
+
+
+def _single_tasks(names: list[JobName] | None) -> frozenset[int]:
+    """The arrays of which one task was asked for: it has its own row even while it waits."""
+    tasks: dict[int, set[int]] = {}
+    for name in names or ():
+        tasks.setdefault(name.id, set()).update(name.indexes or (-1, -2))
+    return frozenset(number for number, indexes in tasks.items() if len(indexes) == 1)
+
+
+def _sorted(rows: list[Entry], text: str) -> list[Entry]:
+    """By the letters of ``-S``, the last first so that the first counts most."""
+    for entry in reversed(values.parse_list(text)):
+        match = re.fullmatch(r"([+\-]?)%?\.?[0-9]{0,4}([A-Za-z])", entry, re.ASCII)
+        if match is None or match[2] not in fields.LETTERS:
+            raise CommandFailed(f"squeue: error: Invalid sort specification: {entry}")
+        rows = sorted(rows, key=fields.sort_key(match[2]), reverse=match[1] == "-")
+    return rows
+
+
+def _ids(text: str | None) -> list[JobName] | None:
     """The ids of ``-j``; None when any job will do. Raises CommandFailed."""
     if text is None:
         return None
     ids = []
-    for entry in values.parse_list(text):
-        found = selecting.job_id(entry)
+    for entry in selecting.split(text):
+        found = selecting.job_name(entry)
         if found is None and entry.isascii() and entry.isdigit() and entry.strip("0"):
-            found = (selecting.LARGEST_ID + 1, "")  # a number beyond all ids
+            found = JobName(selecting.LARGEST_ID + 1)  # a number beyond all ids
         if found is None:
             raise CommandFailed(f"squeue: error: Invalid job id: {entry}")
         ids.append(found)
@@ -259,15 +299,26 @@ def _people(
     return found
 
 
+def _check_nodes(text: str | None, provider: JobProvider) -> None:
+    """Refuse the name of no node, if any node is known."""
+    if text is None:
+        return
+    clusters = {queue.cluster for queue in provider.settings.queues}
+    known = {node.name for cluster in clusters for node in provider.nodes(cluster)}
+    for name in values.expand_hosts(text):
+        if known and name not in known:
+            raise CommandFailed(f"squeue: error: Invalid node name {name}")
+
+
 def _fits(job: JobRecord, options: Parsed) -> bool:
     """The conditions that the ledger does not look for by itself."""
     for name, value in (
         ("account", job.request.account),
         ("qos", job.request.qos),
         ("reservation", job.request.reservation),
-        ("nodelist", job.host),
     ):
         text = options.value(name)
         if text is not None and value not in values.parse_list(text):
             return False
-    return True
+    text = options.value("nodelist")
+    return text is None or job.host in values.expand_hosts(text)

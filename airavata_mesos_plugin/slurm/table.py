@@ -29,13 +29,15 @@ class Column(Generic[Row]):
     letter: str = ""
     width: int = 0  # 0: as long as the value
     right: bool = False
+    suffix: str = ""
 
     def cell(self, text: str) -> str:
         """``text`` at this column's width: filled up, or cut without a mark."""
         if not self.width:
-            return self.literal + text
+            return self.literal + text + self.suffix
         text = text[: self.width]
-        return self.literal + (text.rjust(self.width) if self.right else text.ljust(self.width))
+        filled = text.rjust(self.width) if self.right else text.ljust(self.width)
+        return self.literal + filled + self.suffix
 
 
 def parse_format(text: str, fields: Mapping[str, Field[Row]]) -> tuple[list[Column[Row]], list[str]]:
@@ -58,6 +60,27 @@ def parse_format(text: str, fields: Mapping[str, Field[Row]]) -> tuple[list[Colu
     literal += text[position:]
     if literal:
         columns.append(Column(literal))
+    return columns, unknown
+
+
+_NAMED = re.compile(r"([A-Za-z0-9_\-]+)(?::(\.?)([0-9]{0,4})(.*))?", re.ASCII | re.DOTALL)
+_NAMED_WIDTH = 20
+
+
+def parse_names(text: str, fields: Mapping[str, Field[Row]]) -> tuple[list[Column[Row]], list[str]]:
+    """The columns of a list such as ``JobID:10,Name:.12,State``, and the names that nobody knows."""
+    by_name = {name.lower(): field for name, field in fields.items()}
+    columns: list[Column[Row]] = []
+    unknown: list[str] = []
+    for entry in (part for part in text.split(",") if part.strip()):
+        match = _NAMED.fullmatch(entry.lstrip())
+        field = None if match is None else by_name.get(match[1].lower())
+        if match is None or field is None:
+            unknown.append(entry.strip() if match is None else match[1])
+            continue
+        suffix = match[4] or ""
+        width = int(match[3]) if match[3] else 0 if suffix else _NAMED_WIDTH
+        columns.append(Column("", field, match[1], width, match[2] == ".", suffix))
     return columns, unknown
 
 

@@ -19,6 +19,8 @@ _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
 _MEMORY = re.compile(r"([0-9]{1,18})(?:([KMGT])B?)?", re.IGNORECASE | re.ASCII)
 _NODES = re.compile(r"([0-9]{1,18})(k|m)?(?:-([0-9]{1,18})(k|m)?)?", re.IGNORECASE | re.ASCII)
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})", re.ASCII | re.DOTALL)
+_HOSTS = re.compile(r"(?:[^\s,\[]|\[[^\]]*\]?)+")
+_BRACKETS = re.compile(r"([^\[\]]*)\[([0-9,\-]+)\]([^\[\]]*)", re.ASCII)
 _MEBIBYTES = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 MAIL_TYPES = (
@@ -160,6 +162,29 @@ def hostlist(names: list[str]) -> str:
             parts.append(key)
         groups[key].append(int(match[2]))
     return ",".join(part if isinstance(part, str) else _ranges(part, groups[part]) for part in parts)
+
+
+MOST_HOSTS = 10_000
+
+
+def expand_hosts(text: str) -> list[str]:
+    """The names of ``node[1-3,7],other``; what is no such list stands for itself."""
+    names: list[str] = []
+    for part in _HOSTS.findall(text):
+        match = _BRACKETS.fullmatch(part)
+        if match is None:
+            names.append(part)
+            continue
+        for span in match[2].split(","):
+            first, _, last = span.partition("-")
+            if not first.isdigit() or (last and not last.isdigit()) or len(first + last) > 18:
+                names.append(f"{match[1]}[{span}]{match[3]}")
+                continue
+            stop = int(last or first)
+            if stop - int(first) >= MOST_HOSTS:
+                stop = int(first) + MOST_HOSTS - 1
+            names += [f"{match[1]}{number:0{len(first)}}{match[3]}" for number in range(int(first), stop + 1)]
+    return names
 
 
 def _ranges(key: tuple[str, int], numbers: list[int]) -> str:

@@ -241,13 +241,25 @@ class Ledger(LedgerReader):
             self._record(cursor, job_id, JobPhase.ACCEPTED, source, reason, "", now)
             return self._fetch(cursor, job_id)
 
-    def amend(self, job_id: int, request: JobRequest, *, source: str, reason: str) -> bool:
+    def amend(
+        self,
+        job_id: int,
+        request: JobRequest,
+        *,
+        key: Callable[[int, int], JobKey],
+        source: str,
+        reason: str,
+    ) -> bool:
         """Change what a job asks for; False when it was sent to a scheduler already. Raises NotFound."""
         with self._writing() as cursor:
             record = self._fetch(cursor, job_id)
             if record.phase is not JobPhase.ACCEPTED:
                 return False
+            made = key(job_id, record.attempt)
             changes: dict[str, object] = {
+                "role": made.role,
+                "environment": made.environment,
+                "key_name": made.name,
                 "request": request.model_dump_json(exclude_defaults=True),
                 "job_name": request.name,
                 "queue": request.queue,

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import NotFound, Refused
-from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
+from airavata_mesos_plugin.jobs import (
+    Hold,
+    JobKey,
+    JobPhase,
+    JobRecord,
+    JobRequest,
+    PastAttempt,
+    Resources,
+    array_indexes,
+)
+from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.slurm.dispatch import run
-from airavata_mesos_plugin.slurm.session import Invocation, JobProvider, Result
+from airavata_mesos_plugin.slurm.session import Invocation, JobControl, JobProvider, Result
 from airavata_mesos_plugin.store import JobSelection
 
 NOW = 1_795_364_400.0  # 2026-11-22T16:20:00 UTC
@@ -31,13 +42,31 @@ class FakeProvider:
         self.node_list: list[Node] = []
         self.cancelled: list[int] = []
         self.failure: Exception | None = None
+        self.environments: dict[int, str] = {}
+        self.attempts: list[PastAttempt] = []
+        self.control: JobControl = create_autospec(Control, instance=True)
 
-    def submit(self, request: JobRequest, script: str) -> JobRecord:
+    def submit(self, request: JobRequest, script: str, *, environment: str = "") -> JobRecord:
         if self.failure is not None:
             raise self.failure
+        indexes = array_indexes(request.array) if request.array else ()
         record = self.add(request)
         self.scripts[record.id] = script
-        return record
+        self.environments[record.id] = environment
+        if indexes:
+            first = record.id
+            for index in (indexes[-1], *indexes[:-1]):
+                number = record.id if index == indexes[-1] else self.add(request).id
+                task = replace(self.records[number], array_id=first, array_index=index)
+                self.records[number] = task
+        return self.records[record.id]
+
+    def script(self, job_id: int) -> str:
+        return self.scripts[job_id]
+
+    def past_attempts(self, job_ids: Iterable[int]) -> list[PastAttempt]:
+        wanted = set(job_ids)
+        return [attempt for attempt in self.attempts if attempt.job_id in wanted]
 
     def add(self, request: JobRequest) -> JobRecord:
         number = max(self.records, default=0) + 1
@@ -45,6 +74,10 @@ class FakeProvider:
             id=number,
             request=request,
             phase=JobPhase.ACCEPTED,
+            held=Hold.USER if request.hold else None,
+            begin_at=request.begin_at,
+            dependency=request.dependency,
+            wait_reason="JobHeldUser" if request.hold else "",
             cluster="main",
             key=JobKey("airavata", "prod", f"job-{number}"),
             attempt=1,
@@ -62,7 +95,8 @@ class FakeProvider:
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
         def fits(job: JobRecord) -> bool:
-            return all(
+            families = selection.families
+            return (families is None or not families.isdisjoint({job.id, job.array_id})) and all(
                 wanted is None or value in wanted
                 for wanted, value in (
                     (selection.ids, job.id),
@@ -83,7 +117,7 @@ class FakeProvider:
         if job.phase.final:
             return False
         self.cancelled.append(job_id)
-        self.records[job_id] = replace(job, cancel_requested_by=by)
+        self.records[job_id] = replace(job, cancel_requested_by=by, cancel_requested_uid=uid)
         return True
 
     def nodes(self, cluster: str) -> list[Node]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airavata_mesos_plugin.slurm.directives import UnmatchedQuote, scan, split
+from airavata_mesos_plugin.slurm.directives import ForeignLine, UnmatchedQuote, scan, split
 
 HEAD = "#!/bin/bash\n"
 
@@ -81,7 +81,10 @@ def test_words_know_their_line() -> None:
 
 
 def test_lines_of_other_schedulers_are_seen() -> None:
-    assert scan(HEAD + "#PBS -N x\n#SBATCH -J a\n#BSUB -J y\n:\n#PBS -q z\n").foreign == (2, 4)
+    assert scan(HEAD + "#PBS -N x\n#SBATCH -J a\n#BSUB -J y\n:\n#PBS -q z\n").foreign == (
+        ForeignLine("PBS", ("-N", "x"), 2),
+        ForeignLine("BSUB", ("-J", "y"), 4),
+    )
 
 
 @given(st.text())

@@ -60,15 +60,16 @@ def test_the_default_table(call: Call, add_job: AddJob) -> None:
 
 def test_fields(call: Call, add_job: AddJob) -> None:
     add_job(JobPhase.FAILED, started_at=NOW - 50, ended_at=NOW - 49, host="n1", exit_code=3)
-    stdout = call("sacct -P -o jobid,JobName,stat,Exit,Elapsed,Start,End,Submit,User,NodeList -j 1").stdout
+    stdout = call("sacct -P -o jobid,JobName,stat,Exit,Elapsed,Start,End,Submit,User,NodeList -X -j 1").stdout
     assert stdout == (
         "JobID|JobName|State|ExitCode|Elapsed|Start|End|Submit|User|NodeList\n"
         "1|job.sh|FAILED|3:0|00:00:01|2026-11-22T16:19:10|2026-11-22T16:19:11|2026-11-22T16:19:00|alice|n1\n"
     )
-    assert call("sacct -p -n -o JobID,State -j 1").stdout == "1|FAILED|\n"
-    assert call("sacct -P -n --delimiter=, -o JobID,State -j 1").stdout == "1,FAILED\n"
+    assert call("sacct -p -n -o JobID,State -j 1").stdout == "1|FAILED|\n1.batch|FAILED|\n"
+    assert call("sacct -X -P -n --delimiter=, -o JobID,State -j 1").stdout == "1,FAILED\n"
     assert (
-        call("sacct -n -j 1 -o JobID%5,JobID%-7,JobName%4,State%8").stdout == "    1 1       job+   FAILED \n"
+        call("sacct -X -n -j 1 -o JobID%5,JobID%-7,JobName%4,State%8").stdout
+        == "    1 1       job+   FAILED \n"
     )
 
 
@@ -85,7 +86,7 @@ def test_dates(
     call: Call, add_job: AddJob, phase: JobPhase, changes: dict[str, object], start: str, end: str
 ) -> None:
     add_job(phase, **changes)
-    assert call("sacct -n -P -o Start,End -j 1").stdout == f"{start}|{end}\n"
+    assert call("sacct -X -n -P -o Start,End -j 1").stdout == f"{start}|{end}\n"
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,8 @@ def test_without_ids_ones_own_of_today(call: Call, add_job: AddJob) -> None:
         ("sacct --nosuch", "sacct: unrecognized option '--nosuch'\n"),
         ("sacct 5", "sacct: error: Unknown arguments:\nsacct: error:  5\n"),
         ("sacct -u nosuchuser", "sacct: error: Invalid user id: nosuchuser\n"),
-        (
-            "sacct -S now",
-            "sacct: error: --starttime is not supported here;"
-            " choose jobs with -j, -u or --name, fields with -o\n",
-        ),
+        ("sacct -S nonsense", "Invalid time specification (pos=0): nonsense\n"),
+        ("sacct -s NOSUCH", "sacct: fatal: unrecognized job state value 'NOSUCH'\n"),
     ],
 )
 def test_faults(call: Call, line: str, stderr: str) -> None:

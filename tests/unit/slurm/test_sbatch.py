@@ -271,16 +271,14 @@ def test_refused_directives(refuse: Callable[..., Result], directive: str, code:
             "5:00",
         ),
         ("-t 0", f"{FAILED}Requested time limit is invalid (missing or exceeds some limit)", "1-00:00:00"),
-        ("-a 1-3", f"{FAILED}Invalid job array specification", "one job for each task"),
-        ("-d afterok:1", f"{FAILED}Job dependency problem", "when the other one has ended"),
+        ("-a 3-1", f"{FAILED}Invalid job array specification", ""),
+        ("-d afterok", f"{FAILED}Job dependency problem", ""),
         ("-w node1", f"{FAILED}Invalid node name specified", "-p"),
-        ("-H", f"{FAILED}Requested operation is presently disabled", "--hold"),
-        ("--gpus=1", f"{FAILED}Requested operation is presently disabled", "GPUs"),
-        ("--gres=gpu:1", "sbatch: error: Invalid generic resource (gres) specification", "--gres"),
+        ("--gpus=1", f"{FAILED}Requested node configuration is not available", "1 GPUs"),
+        ("--gres=gpu:1", f"{FAILED}Requested node configuration is not available", "1 GPUs"),
+        ("--gres=disk:1", "sbatch: error: Invalid generic resource (gres) specification", "--gres"),
         ("-M nosuch", "sbatch: error: No cluster 'nosuch' known by database.", "'mesos'"),
-        ("--open-mode=append", "sbatch: error: --open-mode=append", "another name"),
-        ("--export=A=1", "sbatch: error: --export=A=1", "in the script"),
-        ("-i in.txt", "sbatch: error: --input=in.txt", "inside the script"),
+        ("-i /etc/passwd", "sbatch: error: --input=/etc/passwd", "inside it"),
         (
             "-D /nosuch/dir",
             "sbatch: error: working directory /nosuch/dir: No such file or directory",
@@ -303,7 +301,7 @@ def test_refused_requests(
 def test_a_refusal_by_environment(refuse: Callable[..., Result]) -> None:
     result = refuse(environ={"SBATCH_TIMELIMIT": "bad"})
     assert (result.exit_code, result.stderr) == (255, "sbatch: error: Invalid --time specification\n")
-    assert refuse(environ={"SBATCH_ARRAY_INX": "1-2"}).exit_code == 1
+    assert refuse(environ={"SBATCH_ARRAY_INX": "2-1"}).exit_code == 1
 
 
 def test_without_known_nodes_only_the_partition_limits(submit: Callable[..., JobRequest]) -> None:
@@ -316,18 +314,13 @@ def test_of_several_partitions_the_first_that_fits(submit: Callable[..., JobRequ
 
 
 def test_ignored_options_warn_once(call: Call, workdir: Path) -> None:
-    (workdir / "d.sh").write_text(
-        "#!/bin/sh\n#SBATCH --exclusive\n#SBATCH --nice=5 --exclusive\n#PBS -N x\n:\n"
-    )
+    (workdir / "d.sh").write_text("#!/bin/sh\n#SBATCH --exclusive\n#SBATCH --nice=5 --exclusive\n:\n")
     result = call("sbatch d.sh")
     assert result.stdout == "Submitted batch job 1\n"
     assert result.stderr.splitlines() == [
-        "sbatch: Warning: #PBS and #BSUB lines are not read (line 4 of the script);"
-        " write them as #SBATCH lines",
         "sbatch: Warning: --exclusive is ignored: nodes are shared here; ask for CPUs with -n or -c",
         "sbatch: Warning: --nice is ignored: priority comes from the partition",
     ]
-    assert "PBS" not in call("sbatch --ignore-pbs d.sh").stderr
 
 
 def test_version_and_help(call: Call) -> None:

@@ -97,7 +97,7 @@ def test_verbose(call: Call, line: str, stderr: str) -> None:
         (["abc"], "scancel: error: Invalid job id abc\n"),
         ([""], "scancel: error: Invalid job id \n"),
         (["0"], "scancel: error: Invalid job id 0\n"),
-        (["514.batch", "1"], "scancel: error: Kill job error on job id 514.batch"),
+        (["514.batch", "1"], "scancel: error: Invalid job id 514.batch\n"),
         ([], "scancel: error: No job identification provided\n"),
         (["-u", "nosuchuser"], "scancel: error: Invalid user name: nosuchuser\n"),
         (

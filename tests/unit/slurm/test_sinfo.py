@@ -78,7 +78,7 @@ def test_an_unknown_partition(call: Call) -> None:
             "sinfo --nosuch",
             "sinfo: unrecognized option '--nosuch'\nTry \"sinfo --help\" for more information\n",
         ),
-        ("sinfo -N", "sinfo: error: --Node is not supported here; choose columns with -o\n"),
+        ("sinfo -S P", "sinfo: error: --sort is not supported here; sort the output\n"),
         ("sinfo 5", "sinfo: error: Unrecognized option: 5\n"),
     ],
 )
@@ -87,12 +87,12 @@ def test_faults(call: Call, line: str, stderr: str) -> None:
     assert (result.exit_code, result.stderr) == (1, stderr)
 
 
-@pytest.mark.parametrize("name", ["squeue", "scancel", "sacct", "sinfo"])
+@pytest.mark.parametrize("name", ["squeue", "scancel", "sacct", "sinfo", "scontrol", "srun"])
 def test_versions_and_help(call: Call, name: str) -> None:
     assert call(f"{name} -V") == Result("slurm-wlm 22.05.8\n")
     assert call(f"{name} --help").stdout.startswith(f"Usage: {name}")
-    assert call(f"{name} --usage").exit_code == 0
+    assert name == "scontrol" or call(f"{name} --usage").exit_code == 0
 
 
 def test_a_command_that_is_none(call: Call) -> None:
-    assert call("srun hostname") == Result("", "srun: error: there is no such command here\n", 1)
+    assert call("strigger") == Result("", "strigger: error: there is no such command here\n", 1)
