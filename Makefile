@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-APT_TEST := thrift-compiler openssh-server curl wget
+APT_TEST := thrift-compiler openssh-server curl wget zookeeper
 APT_BENCH := slurmctld slurmd slurm-client slurmdbd munge mariadb-server curl
 
 .PHONY: demo test lint unit thrift bench clean system-packages bench-packages
@@ -41,11 +41,26 @@ $(VENV)/.installed-test: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[test]'
 	touch $@ $(VENV)/.installed
 
+# Services of the packages in $(1) run neither now nor at boot: tests and benchmarks start their own.
+define install_packages
+@missing=$$(for p in $(1); do dpkg -s $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+  policy=/usr/sbin/policy-rc.d; \
+  if [ ! -e $$policy ]; then \
+    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; trap 'exit 130' INT TERM; \
+    printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null; $(SUDO) chmod 755 $$policy; \
+  fi; \
+  $(SUDO) apt-get update -qq && \
+  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing && \
+  for p in $$missing; do \
+    case $$p in openssh-server) unit=ssh;; *) unit=$${p%-server};; esac; \
+    $(SUDO) systemctl disable -q $$unit 2>/dev/null || true; \
+  done; \
+fi
+endef
+
 system-packages:
-	@missing=$$(for p in $(APT_TEST); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  $(SUDO) apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; fi
+	$(call install_packages,$(APT_TEST))
 
 thrift:
 	set -eu; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
@@ -59,19 +74,8 @@ thrift:
 bench: $(VENV)/.installed-test bench-packages
 	$(BIN)/python -m tests.benchmarks $(BENCHMARKS)
 
-# Real SLURM, which the benchmarks start by themselves: neither now nor at boot is it to run otherwise.
 bench-packages:
-	@missing=$$(for p in $(APT_BENCH); do dpkg -s $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  policy=/usr/sbin/policy-rc.d; \
-	  if [ ! -e $$policy ]; then \
-	    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; trap 'exit 130' INT TERM; \
-	    printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null; $(SUDO) chmod 755 $$policy; \
-	  fi; \
-	  $(SUDO) apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing && \
-	  for p in $$missing; do $(SUDO) systemctl disable -q $${p%-server} 2>/dev/null || true; done; \
-	fi
+	$(call install_packages,$(APT_BENCH))
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

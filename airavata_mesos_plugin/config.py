@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
 import yaml
@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.errors import ConfigurationError, NotFound
 from airavata_mesos_plugin.jobs import Resources
-from airavata_mesos_plugin.setting_types import BaseUrl, Settings
+from airavata_mesos_plugin.setting_types import BaseUrl, SecretSource, Settings
 
 SYSTEM_CONFIG = Path("/etc/airavata-mesos/provider.yaml")
 SYSTEM_HOME = Path("/var/lib/airavata-mesos")
@@ -28,21 +28,63 @@ SYSTEM_HOME = Path("/var/lib/airavata-mesos")
 IDENTIFIER = r"^[A-Za-z0-9_.\-]{1,255}$"
 """Roles, environments and job names: Aurora 0.22, ``ConfigurationManager``."""
 
+HOST_AND_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+)(:[0-9]{1,5})?$"
+ZOOKEEPER_PATH = r"^(/[^/\s]+)+$"
 QUEUE_NAME = r"^[A-Za-z0-9_]+$"
 """Airavata's look-up of a job by name breaks on any other character in the partition column."""
 
 
+class SaslSettings(Settings):
+    """SASL towards ZooKeeper. Needs the extra ``zookeeper-sasl``."""
+
+    mechanism: Literal["DIGEST-MD5", "GSSAPI"] = "DIGEST-MD5"
+    username: str | None = Field(None, description="for DIGEST-MD5")
+    password: SecretSource | None = Field(None, description="for DIGEST-MD5")
+    service: str = Field("zookeeper", description="for GSSAPI: first part of the server's principal")
+
+    @model_validator(mode="after")
+    def _complete(self) -> SaslSettings:
+        digest = self.mechanism == "DIGEST-MD5"
+        if digest != (self.username is not None) or digest != (self.password is not None):
+            raise ValueError("username and password go with DIGEST-MD5, and are required there")
+        return self
+
+
+class ZooKeeperSettings(Settings):
+    """The ensemble in which the leading scheduler and the leading Mesos master are announced."""
+
+    hosts: tuple[Annotated[str, Field(pattern=HOST_AND_PORT)], ...] = Field(
+        min_length=1, description="host or host:port of the servers; 2181 is the default port"
+    )
+    aurora_path: str | None = Field(
+        "/aurora/scheduler",
+        pattern=ZOOKEEPER_PATH,
+        description="the scheduler's -serverset_path; none: not there",
+    )
+    mesos_path: str | None = Field(None, pattern=ZOOKEEPER_PATH, description="path of the masters' --zk")
+    mesos_scheme: Literal["http", "https"] = Field("http", description="Mesos does not announce it")
+    digest: SecretSource | None = Field(None, description="user:password of the digest scheme")
+    sasl: SaslSettings | None = None
+    session_timeout_seconds: float = Field(15.0, ge=1)
+    wait_seconds: float = Field(10.0, ge=0, description="how long a call waits until somebody leads")
+
+
 class ClusterSettings(Settings):
-    """One Mesos cluster with its scheduler."""
+    """One Mesos cluster with its scheduler.
+
+    Schedulers and masters are found by ZooKeeper, by a list of addresses, or by the list when ZooKeeper
+    does not answer.
+    """
 
     name: str = Field(pattern=IDENTIFIER, description="name of the cluster in tables and job keys")
     kind: Literal["aurora"] = Field("aurora", description="the scheduler that runs on it")
     schedulers: tuple[BaseUrl, ...] = Field(
-        min_length=1, description="base URLs of the Aurora schedulers; any of them may lead"
+        (), description="base URLs of the Aurora schedulers; any of them may lead"
     )
     mesos_masters: tuple[BaseUrl, ...] = Field(
-        min_length=1, description="base URLs of the Mesos masters; any of them may lead"
+        (), description="base URLs of the Mesos masters; any of them may lead"
     )
+    zookeeper: ZooKeeperSettings | None = Field(None, description="where leaders are announced")
     framework_name: str = Field("Aurora", description="name under which the scheduler is registered at Mesos")
     protocol: Literal["auto", "binary", "json"] = Field(
         "auto", description="Thrift protocol; auto starts with binary and falls back to JSON"
@@ -54,6 +96,15 @@ class ClusterSettings(Settings):
         300.0, ge=0, description="how long a job may be unknown to the scheduler until it counts as lost"
     )
     embedded: bool = Field(False, description="started and stopped by the daemon itself")
+
+    @model_validator(mode="after")
+    def _leaders_can_be_found(self) -> ClusterSettings:
+        keeper = self.zookeeper
+        if not self.schedulers and (keeper is None or keeper.aurora_path is None):
+            raise ValueError("give schedulers, or zookeeper with aurora_path")
+        if not self.mesos_masters and (keeper is None or keeper.mesos_path is None):
+            raise ValueError("give mesos_masters, or zookeeper with mesos_path")
+        return self
 
 
 class QueueSettings(Settings):

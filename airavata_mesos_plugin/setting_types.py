@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
     """A group of settings: unknown entries are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretSource(Settings):
+    """Where a secret stands; the secret itself is never part of the settings."""
+
+    file: Path | None = Field(
+        None, description="file with the secret in its first line; read when it changes"
+    )
+    variable: str | None = Field(None, min_length=1, description="environment variable with the secret")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SecretSource:
+        if (self.file is None) == (self.variable is None):
+            raise ValueError("needs exactly one of file and variable")
+        return self
 
 
 def base_url(text: str) -> str:

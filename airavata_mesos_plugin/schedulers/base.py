@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, Resources
@@ -79,6 +80,38 @@ class Check:
     subject: str
     ok: bool
     detail: str
+
+
+class Leader(Protocol):
+    """Who is asked at present. Implementations are safe to use from several threads."""
+
+    def addresses(self, seconds: float) -> Sequence[str]:
+        """Base URLs to try in this order, the one that leads first; empty when nobody is known.
+
+        Waits ``seconds`` at most. Repeatable. Raises ConfigurationError for settings that cannot work.
+        """
+
+    def note_failure(self) -> None:
+        """None of these addresses took a call: look again before the next answer. Repeatable."""
+
+    def close(self) -> None:
+        """Give up connections. Repeatable."""
+
+
+class FixedLeader:
+    """A list that an administrator wrote; whoever leads among them is found by asking."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = tuple(addresses)
+
+    def addresses(self, seconds: float) -> Sequence[str]:  # noqa: ARG002 - the list is always at hand
+        return self._addresses
+
+    def note_failure(self) -> None:
+        """Nothing to look up again."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Scheduler(ABC):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from airavata_mesos_plugin.airavata.status_lines import silence
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
+from airavata_mesos_plugin.discovery import find_leaders
 from airavata_mesos_plugin.provider import Parts
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.tickets import Tickets
@@ -18,7 +19,13 @@ from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
 
-_KINDS: dict[str, Callable[[ClusterSettings, Clock], Scheduler]] = {"aurora": AuroraScheduler}
+
+def _aurora(cluster: ClusterSettings, clock: Clock) -> Scheduler:
+    schedulers, masters = find_leaders(cluster, clock)
+    return AuroraScheduler(cluster, clock, leader=schedulers, master_leader=masters)
+
+
+_KINDS: dict[str, Callable[[ClusterSettings, Clock], Scheduler]] = {"aurora": _aurora}
 
 
 def make_scheduler(cluster: ClusterSettings, clock: Clock) -> Scheduler:

@@ -91,7 +91,7 @@ def test_an_account_without_a_daemon_turns_to_roots(
         ),
         (("name: long", "name: default"), "queue 'default' is defined twice"),
         (("default_queue: long", "default_queue: x"), "default_queue 'x' is not a queue"),
-        (("[http://master:5050]", "[]"), r"clusters\.0\.mesos_masters"),
+        (("[http://master:5050]", "[]"), r"clusters\.0: give mesos_masters"),
         (("http://master:5050", "master:5050"), "is not an http:// or https:// address"),
         (("http://master:5050", "http://me:secret@master:5050"), "must not hold a user name or password"),
         (("default_queue: long", "colour: red"), "colour: Extra inputs are not permitted"),

@@ -31,6 +31,8 @@ from airavata_mesos_plugin.schedulers.aurora.transport import ThriftTransport
 from airavata_mesos_plugin.schedulers.base import (
     CallResult,
     Check,
+    FixedLeader,
+    Leader,
     Node,
     SandboxAddress,
     Scheduler,
@@ -59,32 +61,41 @@ class AuroraScheduler(Scheduler):
         settings: ClusterSettings,
         clock: Clock,
         *,
+        leader: Leader | None = None,
+        master_leader: Leader | None = None,
         session: requests.Session | None = None,
         retry: RetryPolicy | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``session`` carries credentials and TLS settings, see `http.build_session`."""
+        """Leaders are looked for among the addresses of the settings, unless others are given.
+
+        ``session`` carries credentials and TLS settings, see `http.build_session`.
+        """
         self._clock = clock
         self._framework_name = settings.framework_name
         self._session = session or build_session()
         self._stop = threading.Event()
         retrier = Retrier(retry or RetryPolicy(), clock, self._stop, chance)
+        self._leaders = (
+            leader or FixedLeader(settings.schedulers),
+            master_leader or FixedLeader(settings.mesos_masters),
+        )
         transport = ThriftTransport(
-            settings.schedulers,
+            self._leaders[0],
             self._session,
             protocol=settings.protocol,
             connect_seconds=settings.connect_timeout_seconds,
         )
         self.client = AuroraClient(transport, retrier, settings.call_timeout_seconds)
         self.master = MesosMaster(
-            settings.mesos_masters,
+            self._leaders[1],
             self._session,
             retrier,
             clock,
             connect_seconds=settings.connect_timeout_seconds,
             call_seconds=settings.call_timeout_seconds,
         )
-        self._diagnosis = Diagnosis(settings, clock, transport, self.master)
+        self._diagnosis = Diagnosis(settings, clock, transport, self.master, self._leaders)
 
     def validate(self, document: Mapping[str, object]) -> None:
         job = parse(document)
@@ -149,6 +160,8 @@ class AuroraScheduler(Scheduler):
 
     def close(self) -> None:
         self._stop.set()
+        for leader in self._leaders:
+            leader.close()
         self._session.close()
 
     def _create(self, submission: Submission) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -17,6 +17,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, NotLeader, Unreacha
 from airavata_mesos_plugin.schedulers.aurora import codec
 from airavata_mesos_plugin.schedulers.aurora.codec import BINARY, JSON, METHODS, Method, WireProtocol
 from airavata_mesos_plugin.schedulers.aurora.responses import error_for_status
+from airavata_mesos_plugin.schedulers.base import Leader
 from airavata_mesos_plugin.schedulers.http import Answer, exchange, redirect_target
 from airavata_mesos_plugin.schedulers.retry import Deadline
 
@@ -31,17 +32,18 @@ class ThriftTransport:
 
     def __init__(
         self,
-        addresses: Sequence[str],
+        leader: Leader,
         session: requests.Session,
         *,
         protocol: str = "auto",
         connect_seconds: float = 5.0,
     ) -> None:
-        self._urls = tuple(f"{address}/api" for address in addresses)
+        self._source = leader
         self._session = session
         self._fixed = {"auto": None, "binary": BINARY, "json": JSON}[protocol]
         self._connect_seconds = connect_seconds
         self._lock = threading.Lock()
+        self._urls: tuple[str, ...] = ()
         self._leader: str | None = None
         self._protocols: dict[str, WireProtocol] = {}
         self.calls: Counter[str] = Counter()
@@ -54,7 +56,7 @@ class ThriftTransport:
         other errors come from the one that took it.
         """
         failures: list[AiravataMesosError] = []
-        for url in self._in_order():
+        for url in self._in_order(deadline):
             try:
                 return self._call_at(url, method, arguments, deadline)
             except Unreachable as error:  # nothing was done there: another may lead
@@ -64,6 +66,11 @@ class ThriftTransport:
                         self._leader = None
                 if deadline.remaining() <= 0:
                     break
+        self._source.note_failure()
+        if not failures:
+            raise NotLeader(
+                "no scheduler leads at present", advice="check that one runs and reaches ZooKeeper"
+            )
         if len(failures) == 1:
             raise failures[0]
         family = NotLeader if any(isinstance(error, NotLeader) for error in failures) else Unreachable
@@ -80,11 +87,15 @@ class ThriftTransport:
         answer = self._post(f"{address}/api", method, {}, deadline)
         return answer, codec.decode(answer.body, method) if answer.status == 200 else None
 
-    def _in_order(self) -> list[str]:
+    def _in_order(self, deadline: Deadline) -> list[str]:
+        urls = tuple(f"{address}/api" for address in self._source.addresses(deadline.remaining()))
         with self._lock:
+            if urls != self._urls:
+                # Somebody else was announced: a redirect that was followed before means nothing now.
+                self._urls, self._leader = urls, None
             leader = self._leader
         first = [leader] if leader else []
-        return first + [url for url in self._urls if url != leader]
+        return first + [url for url in urls if url != leader]
 
     def _call_at(self, url: str, method: Method, arguments: Mapping[str, object], deadline: Deadline) -> Any:
         for _ in range(MAX_REDIRECTS + 1):

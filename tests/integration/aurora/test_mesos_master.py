@@ -22,7 +22,7 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import Resources
-from airavata_mesos_plugin.schedulers.base import Node
+from airavata_mesos_plugin.schedulers.base import FixedLeader, Node
 from airavata_mesos_plugin.schedulers.http import build_session
 from airavata_mesos_plugin.schedulers.mesos.master import EXPIRY_SECONDS, MesosMaster
 from airavata_mesos_plugin.schedulers.retry import Retrier, RetryPolicy
@@ -94,7 +94,9 @@ Masters = Callable[..., MesosMaster]
 def masters(clock: ManualClock) -> Iterator[Masters]:
     session = build_session()
     retrier = Retrier(RetryPolicy(attempts=2, first_pause_seconds=0.01), clock, threading.Event())
-    yield lambda *urls: MesosMaster(urls, session, retrier, clock, connect_seconds=2, call_seconds=5)
+    yield lambda *urls: MesosMaster(
+        FixedLeader(urls), session, retrier, clock, connect_seconds=2, call_seconds=5
+    )
     session.close()
 
 
