@@ -53,8 +53,10 @@ class Caller:
         return done.stdout
 
 
-def job_script(directory: Path, job_name: str, application: str, command: str, minutes: int = 5) -> str:
-    """A script as Airavata's template renders it for a serial job, status calls included."""
+def job_script(
+    directory: Path, job_name: str, application: str, command: str, endpoint: str, minutes: int = 5
+) -> str:
+    """A script as Airavata's template renders it for a serial job, with status calls to ``endpoint``."""
     name = shlex.quote(application)
 
     def status(word: str) -> str:
@@ -63,7 +65,7 @@ def job_script(directory: Path, job_name: str, application: str, command: str, m
             '-H "Accept: application/vnd.kafka.v2+json" '
             f'--data \'{{"records":[{{"value":{{"jobName":"{job_name}", "status":"{word}", '
             '"task":"TASK_5a7a4d39-2f53-4b0c-8f44-1c5f0c7e9b60"}}]}\' '
-            '"http://airavata.example:8082/topics/helix-airavata-mq" > /dev/null || true'
+            f'"{endpoint}" > /dev/null || true'
         )
 
     return f"""#!/bin/bash

@@ -25,6 +25,7 @@ from rich.text import Text
 
 from airavata_mesos_plugin.cli import view
 from airavata_mesos_plugin.cli.airavata_caller import FINAL_LETTERS, LETTERS, Caller, job_script
+from airavata_mesos_plugin.cli.status_proxy import status_proxy
 from airavata_mesos_plugin.errors import AiravataMesosError, ServiceUnavailable
 from airavata_mesos_plugin.service.client import DaemonClient
 from airavata_mesos_plugin.service.home import Home
@@ -33,6 +34,7 @@ from airavata_mesos_plugin.slurm.install import install
 _Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 LONGEST_JOB_SECONDS = 60.0
+LONGEST_TELLING_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
 APPLICATION = """#!/bin/bash
@@ -57,14 +59,15 @@ class Scenario:
     cancel: bool
     letters: str
     files: frozenset[str]
+    told: str  # the last thing that Airavata must have been told
 
 
 OUTPUTS = frozenset({"WordCount.stdout", "WordCount.stderr", "words.txt"})
 
 SCENARIOS = (
-    Scenario("a job that succeeds", 2, 0, False, "CD", OUTPUTS),
-    Scenario("a job that fails with exit code 3", 1, 3, False, "F", OUTPUTS),
-    Scenario("a job that is cancelled while it runs", 300, 0, True, "CA", OUTPUTS),
+    Scenario("a job that succeeds", 2, 0, False, "CD", OUTPUTS, "COMPLETED"),
+    Scenario("a job that fails with exit code 3", 1, 3, False, "F", OUTPUTS, "FAILED"),
+    Scenario("a job that is cancelled while it runs", 300, 0, True, "CA", OUTPUTS, "CANCELED"),
 )
 
 
@@ -90,7 +93,7 @@ def _demonstrate(directory: Path) -> bool:
     application = directory / "wordcount.sh"
     application.write_text(APPLICATION)
     application.chmod(0o755)
-    with _daemon(home):
+    with status_proxy() as heard, _daemon(home):
         commands = directory / "bin"
         install(commands, home.socket)
         caller = Caller(commands, getpass.getuser())
@@ -99,9 +102,15 @@ def _demonstrate(directory: Path) -> bool:
         problems = []
         for scenario in SCENARIOS:
             work = directory / "scratch" / f"PROCESS_{uuid.uuid4()}"
-            job = _run(scenario, work, application, caller, client)
+            job = _run(scenario, work, application, caller, client, heard.endpoint)
             jobs.append(job)
             problems += _judge(scenario, job)
+        click.echo("== Airavata is told")
+        ends = {str(job["name"]): scenario.told for job, scenario in zip(jobs, SCENARIOS, strict=True)}
+        if not heard.wait_for(ends, LONGEST_TELLING_SECONDS):
+            problems.append("Airavata was not told how all jobs ended")
+        for job in jobs:
+            click.echo(f"job {job['id']}: {', '.join(heard.of(str(job['name'])))}")
     click.echo()
     view.print_table(*view.job_table(jobs, with_phases=True))
     click.echo()
@@ -117,7 +126,7 @@ def _demonstrate(directory: Path) -> bool:
 
 
 def _run(
-    scenario: Scenario, work: Path, application: Path, caller: Caller, client: DaemonClient
+    scenario: Scenario, work: Path, application: Path, caller: Caller, client: DaemonClient, endpoint: str
 ) -> view.Document:
     click.echo(f"== {scenario.title}")
     work.mkdir(parents=True)
@@ -126,7 +135,7 @@ def _run(
     job_name = f"A{chance.randint(10**8, 10**10 - 1)}"
     script = work / f"job_{chance.randint(0, 2**31 - 1)}.slurm"
     command = f"{application} input.txt {scenario.seconds} {scenario.exit_code} "
-    script.write_text(job_script(work, job_name, "WordCount", command))
+    script.write_text(job_script(work, job_name, "WordCount", command, endpoint))
     job_id = caller.submit(work, script, job_name)
     if not job_id:
         raise ServiceUnavailable("sbatch gave no job id; its message is above")
