@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
 from airavata_mesos_plugin import errors
 from airavata_mesos_plugin.clock import Clock
@@ -132,9 +132,10 @@ class AccountFiles:
             "extra": [(member.name, member.mode, len(member.content)) for member in extra],
         }
         body = [*(member.content for member in extra), snapshot_text.encode("ascii")]
-        for frame in self._frames(head, body, _CHUNK_LIMIT):
-            if frame.kind == "data":
-                yield frame.body
+        with contextlib.closing(self._frames(head, body, _CHUNK_LIMIT)) as frames:
+            for frame in frames:
+                if frame.kind == "data":
+                    yield frame.body
 
     def fetch(
         self,
@@ -162,9 +163,10 @@ class AccountFiles:
     def _ask(
         self, head: Mapping[str, object], body: Sequence[bytes] = (), cancel: threading.Event | None = None
     ) -> wire.Frame:
-        for frame in self._frames(head, body, wire.BODY_LIMIT, cancel):
-            if frame.kind == "done":
-                return frame
+        with contextlib.closing(self._frames(head, body, wire.BODY_LIMIT, cancel)) as frames:
+            for frame in frames:
+                if frame.kind == "done":
+                    return frame
         raise wire.Malformed(f"the helper of {self._user} gave no answer")
 
     def _frames(
@@ -173,7 +175,7 @@ class AccountFiles:
         body: Sequence[bytes],
         body_limit: int,
         cancel: threading.Event | None = None,
-    ) -> Iterator[wire.Frame]:
+    ) -> Generator[wire.Frame, None, None]:
         """The frames of an answer up to the last. Raises the error that the helper met."""
         again = True
         while True:
@@ -182,13 +184,15 @@ class AccountFiles:
             spoken = False
             self._heard[token] = self.used_at = self._clock.monotonic()
             try:
-                for frame in self._converse(helper, token, head, body, body_limit, cancel):
-                    spoken = True
-                    _raise_error(frame, self._user)
-                    if frame.kind != "alive":
-                        yield frame
-                    if frame.kind == "done":
-                        return
+                conversation = self._converse(helper, token, head, body, body_limit, cancel)
+                with contextlib.closing(conversation) as frames:
+                    for frame in frames:
+                        spoken = True
+                        _raise_error(frame, self._user)
+                        if frame.kind != "alive":
+                            yield frame
+                        if frame.kind == "done":
+                            return
             except (HelperGone, wire.PeerGone) as error:
                 self._put_away(helper)
                 if spoken or fresh or not again:
@@ -215,7 +219,7 @@ class AccountFiles:
         body: Sequence[bytes],
         body_limit: int,
         cancel: threading.Event | None,
-    ) -> Iterator[wire.Frame]:
+    ) -> Generator[wire.Frame, None, None]:
         with helper.open() as connection:
             connection.settimeout(SILENCE_SECONDS)
             wire.send(connection, head, body)

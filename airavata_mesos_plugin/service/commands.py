@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 30.0
 """How long a command may keep us waiting for what it has to send."""
 
+GOODBYE_SECONDS = 1.0
+"""How long the last bytes may take on a connection that is being closed."""
+
 WORKERS = 16
 """Commands that are carried out at the same time; more wait for their turn."""
 
@@ -102,8 +105,9 @@ class CommandServer:
                 await writer.drain()
         finally:
             writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+            with suppress(ConnectionError, asyncio.TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), GOODBYE_SECONDS)
+            writer.transport.abort()  # for callers that do not take their answer
 
     async def answer(self, request: wire.Request, uid: int, conversation: _Conversation) -> bytes:
         """The last bytes of a conversation."""

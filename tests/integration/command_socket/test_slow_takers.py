@@ -1,0 +1,57 @@
+"""Callers that do not take their answer do not keep a connection for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from airavata_mesos_plugin.clock import SystemClock
+from airavata_mesos_plugin.config import AccountSettings, embedded_settings
+from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.service import commands
+from airavata_mesos_plugin.service.accounts import Accounts
+from airavata_mesos_plugin.service.people import Answer, PeopleCalls
+from airavata_mesos_plugin.slurm import wire
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+LARGE = b"x" * 20_000_000
+
+
+@pytest.mark.parametrize("patience", ["SILENCE_SECONDS", "GOODBYE_SECONDS"])
+def test_an_answer_that_is_not_taken(tmp_path: Path, mocker: MockerFixture, patience: str) -> None:
+    mocker.patch.object(commands, "SILENCE_SECONDS", 0.3)
+    mocker.patch.object(commands, "GOODBYE_SECONDS", 0.3)
+    provider = mocker.create_autospec(Provider, instance=True)
+    provider.settings = embedded_settings()
+    people = mocker.create_autospec(PeopleCalls, instance=True)
+    size = len(LARGE) if patience == "SILENCE_SECONDS" else 300_000  # less than what `drain` waits for
+    people.run.return_value = Answer(stdout=LARGE[:size])
+    accounts = Accounts(AccountSettings(), SystemClock())
+
+    async def run() -> int:
+        server = commands.CommandServer(tmp_path / "s", provider, people, accounts)
+        await server.start()
+        before = descriptors()
+        try:
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(caller, str(tmp_path / "s"))
+                await loop.sock_sendall(caller, wire.encode_request("airavata-mesos", ["status"], "/", {}))
+                for _ in range(500):
+                    await asyncio.sleep(0.01)
+                    if people.run.called and descriptors() == before + 1:
+                        break
+                return descriptors() - before - 1
+        finally:
+            await server.stop()
+
+    assert asyncio.run(run()) == 0
