@@ -110,6 +110,7 @@ def _line_limit(release: str) -> int:
 def _programs(socket: Path, interpreter: Path) -> dict[str, bytes]:
     text = (Path(__file__).parent / "launcher.py").read_text(encoding="ascii")
     text = text.replace('SOCKET = ""', f"SOCKET = {str(socket)!a}", 1)
+    text = text.replace('PYTHON = ""', f"PYTHON = {sys.executable!a}", 1)
     if "'''" in text:
         raise ConfigurationError(f"the path of the command socket has three quotes in a row: {socket}")
     sources = {name: text.replace('COMMAND = "squeue"', f"COMMAND = {name!r}", 1) for name in COMMANDS}

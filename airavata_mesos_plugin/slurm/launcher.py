@@ -11,6 +11,7 @@ import time
 
 COMMAND = "squeue"  # install puts the real name here
 SOCKET = ""  # and the real path here
+PYTHON = ""  # the interpreter of the provider, for what can be answered without its daemon
 
 SECONDS = 60.0  # for the whole conversation
 LINE_LIMIT = 64  # bytes of a frame's first line
@@ -67,11 +68,60 @@ def fetch(path: bytes, limit: int) -> bytes:
     return b"D %d\n%b" % (size, b"".join(pieces))
 
 
+def inherited() -> dict[bytes, bytes]:
+    """The environment as it was when the command began.
+
+    In the C locale Python sets LC_CTYPE for itself and its children; a job must not see that.
+    """
+    environ = dict(posix.environ)
+    if environ.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
+        frame = fetch(b"/proc/self/environ", FRAME_LIMIT)
+        if frame[:1] == b"D" and b"\0LC_CTYPE=" not in frame.replace(b"\n", b"\0", 1):
+            del environ[b"LC_CTYPE"]
+    return environ
+
+
+def save(name: bytes, content: bytes) -> bool:
+    """Write a file as the caller would; False when that did not work, which is then said."""
+    try:
+        descriptor = posix.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o666)
+        view = memoryview(content)
+        while view:
+            view = view[posix.write(descriptor, view) :]
+        posix.close(descriptor)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        put(2, encode(COMMAND + ": error: cannot write ") + name + encode(": " + reason + "\n"))
+        return False
+    return True
+
+
+def confirmed(text: bytes) -> list[bytes]:
+    """Ask each question of the text; the words of a call with those that were answered with yes."""
+    count, *words = text.split(b"\0")
+    begin = int(count)
+    answered = []
+    for position in range(begin, len(words) - 1, 2):
+        put(1, words[position + 1])
+        answer = b""
+        while not answer.endswith(b"\n"):
+            letter = posix.read(0, 1)
+            if not letter:
+                break
+            answer += letter
+        if answer.strip().lower() in (b"y", b"yes"):
+            answered.append(words[position])
+    return words[:begin] + answered if answered else []
+
+
 class Conversation:
     """One request and its answer."""
 
-    def __init__(self, path: str, seconds: float) -> None:
+    def __init__(self, path: str, seconds: float, words: list[bytes]) -> None:
         self.path = path
+        self.words = words
+        self.pause = 0.0
+        self.again: list[bytes] = []
         self.sent = False
         self.deadline = time.monotonic() + seconds
         self.buffer = b""
@@ -141,33 +191,52 @@ class Conversation:
     def run(self) -> int:
         """Hold the conversation; the command's exit code."""
         self.connect()
-        argv = b"\0".join([encode(text) for text in [COMMAND, *sys.argv[1:]]])
+        argv = b"\0".join([encode(COMMAND), *self.words])
         try:
             cwd = posix.getcwdb()
         except OSError:  # the directory has been removed
             cwd = b""
-        environ = b"\0".join([name + b"=" + value for name, value in posix.environ.items()])
+        variables = inherited()
+        if COMMAND == "sbatch":
+            mask = posix.umask(0)
+            posix.umask(mask)
+            variables[b"SLURM_UMASK"] = b"%04o" % mask
+        environ = b"\0".join([name + b"=" + value for name, value in variables.items()])
         self.send(
             b"airavata-mesos 1 %d %d %d\n%b%b%b" % (len(argv), len(cwd), len(environ), argv, cwd, environ)
         )
         self.sent = True
         output = []
         errors = []
+        questions = b""
+        saved = True
         while True:
             kind, *numbers = self.line()
             if not all(word.isdigit() and len(word) < 11 for word in numbers):
                 raise Trouble(GARBLED, "Protocol error")
             amounts = [int(word) for word in numbers]
-            if len(amounts) != (2 if kind == b"F" else 1) or max(amounts) > FRAME_LIMIT:
+            if len(amounts) != (2 if kind in (b"F", b"A", b"S") else 1) or max(amounts) > FRAME_LIMIT:
                 raise Trouble(GARBLED, "Protocol error")
             if kind == b"O":
                 output.append(self.payload(amounts[0]))
             elif kind == b"E":
                 errors.append(self.payload(amounts[0]))
+            elif kind == b"A":
+                self.again = self.payload(amounts[0]).split(b"\0")
+                self.pause = amounts[1] / 1000
+            elif kind == b"Q":
+                questions = self.payload(amounts[0])
+            elif kind == b"S" and COMMAND == "scontrol":
+                name = self.payload(amounts[0])
+                saved = save(name, self.payload(amounts[1]))
             elif kind == b"X":
                 # Nothing is shown before all of it is here: half a table would be a wrong answer.
                 put(2, b"".join(errors))
+                if not saved:
+                    return 1
                 put(1, b"".join(output))
+                if questions:
+                    self.again = confirmed(questions)
                 return amounts[0] & 255
             elif kind == b"F" and COMMAND == "sbatch":
                 self.send(fetch(self.payload(amounts[0]), amounts[1]))
@@ -193,12 +262,51 @@ def complain(trouble: Trouble, path: str, sent: bool) -> int:
         lines = ["slurm_load_partitions: " + trouble.text]
     elif COMMAND == "sacct":
         lines = ["sacct: error: Problem talking to the database: " + trouble.why]
+    elif COMMAND == "srun":
+        lines = ["srun: error: Unable to allocate resources: " + trouble.text]
+    elif COMMAND == "scontrol" and sys.argv[1:] == ["ping"]:
+        put(1, b"Slurmctld(primary) at localhost is DOWN\n")
     lines.append(
         COMMAND + ": error: the provider daemon does not answer at " + path + " (" + trouble.why + ");"
         " start it with: airavata-mesos serve\n"
     )
     put(2, encode("\n".join(lines)))
     return 8 if COMMAND == "scancel" else 1
+
+
+def ask_the_ledger(path: str, trouble: Trouble) -> None:
+    """Let the provider's own interpreter read the ledger; return when there is none."""
+    words = [PYTHON, "-I", "-m", "airavata_mesos_plugin.slurm.offline", path, trouble.why, *sys.argv[1:]]
+    try:
+        posix.execv(PYTHON, [encode(word) for word in words])
+    except (OSError, ValueError):
+        return
+
+
+def converse(path: str, seconds: float) -> int:
+    """Hold one conversation after the other; the exit code of the last."""
+    words = [encode(text) for text in sys.argv[1:]]
+    patience = time.monotonic() + seconds
+    waiting = False
+    while True:
+        conversation = Conversation(path, seconds, words)
+        try:
+            code = conversation.run()
+        except Trouble as trouble:
+            if waiting and time.monotonic() < patience:
+                time.sleep(1)  # the job is safe with the daemon, which may just be starting again
+                continue
+            if COMMAND == "sacct" and PYTHON:
+                ask_the_ledger(path, trouble)
+            return complain(trouble, path, conversation.sent and not waiting)
+        finally:
+            conversation.socket.close()
+        if not conversation.again:
+            return code
+        waiting = conversation.pause > 0
+        words = conversation.again
+        time.sleep(conversation.pause)
+        patience = time.monotonic() + seconds
 
 
 def main() -> None:
@@ -210,11 +318,7 @@ def main() -> None:
             seconds = float(posix.environ.get(b"AIRAVATA_MESOS_TIMEOUT", b""))
         except ValueError:
             seconds = SECONDS
-        conversation = Conversation(path, seconds if 0 < seconds <= 86400 else SECONDS)
-        try:
-            code = conversation.run()
-        except Trouble as trouble:
-            code = complain(trouble, path, conversation.sent)
+        code = converse(path, seconds if 0 < seconds <= 86400 else SECONDS)
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:

@@ -10,7 +10,13 @@ daemon answers with frames, each a line and then the bytes that it announces::
     O <n>\\n<bytes>           standard output
     E <n>\\n<bytes>           standard error
     F <n> <limit>\\n<path>    send that file's first <limit> bytes; no path means standard input
+    A <n> <ms>\\n<argv>        after the end, pause and run again with these words (without the name)
+    Q <n>\\n<text>            after the end, ask, and run again with the words whose answer was yes
+    S <n> <size>\\n<both>      save a file, name and then bytes, before anything is shown
     X <code>\\n               the end, with the exit code
+
+The text of a Q is a list joined by NUL: how many words the new call begins with, these words, then word
+and question in turn. A command answers an F as follows.
 
 and the command answers an F with ``D <n>\\n<bytes>``, or ``! <errno>\\n`` when it cannot be read.
 """
@@ -23,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import ProtocolError
-from airavata_mesos_plugin.slurm.session import Result
+from airavata_mesos_plugin.slurm.session import Again, Questions, Result, SavedFile
 
 VERSION = 1
 LINE_LIMIT = 64
@@ -176,15 +182,33 @@ def encode_file_request(path: str | None, limit: int) -> bytes:
     return b"F %d %d\n%b" % (len(name), limit, name)
 
 
-def encode_output(stdout: bytes, stderr: bytes, exit_code: int) -> bytes:
-    """The end of a conversation."""
+def encode_output(stdout: bytes, stderr: bytes, exit_code: int, then: bytes = b"") -> bytes:
+    """The end of a conversation. ``then`` is a frame that says what the command does afterwards."""
     frames = [
         b"%b %d\n%b" % (letter, len(data), data) for letter, data in ((b"E", stderr), (b"O", stdout)) if data
     ]
-    return b"".join([*frames, b"X %d\n" % (exit_code & 255)])
+    return b"".join([*frames, then, b"X %d\n" % (exit_code & 255)])
 
 
 def encode_result(result: Result) -> bytes:
     """The end of a conversation, from what a command gave."""
-    stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (result.stdout, result.stderr))
-    return encode_output(stdout, stderr, result.exit_code)
+    stdout, stderr = (_bytes(text) for text in (result.stdout, result.stderr))
+    return encode_output(stdout, stderr, result.exit_code, _then(result.then))
+
+
+def _then(then: Again | Questions | SavedFile | None) -> bytes:
+    if isinstance(then, Again):
+        words = b"\0".join(_bytes(word) for word in then.argv)
+        return b"A %d %d\n%b" % (len(words), int(then.seconds * 1000), words)
+    if isinstance(then, Questions):
+        pairs = [text for pair in then.asked for text in pair]
+        text = b"\0".join(_bytes(word) for word in (str(len(then.argv)), *then.argv, *pairs))
+        return b"Q %d\n%b" % (len(text), text)
+    if isinstance(then, SavedFile):
+        name, content = _bytes(then.name), _bytes(then.content)
+        return b"S %d %d\n%b%b" % (len(name), len(content), name, content)
+    return b""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -132,6 +132,8 @@ DOWN = {
     "squeue": "slurm_load_jobs error: {}",
     "scancel": "scancel: error: Kill job error on job id 12: {}",
     "sinfo": "slurm_load_partitions: {}",
+    "scontrol": "slurm_load_jobs error: {}",
+    "srun": "srun: error: Unable to allocate resources: {}",
 }
 
 
