@@ -28,7 +28,6 @@ class Delivery:
     told: int = 0  # how many of the states that follow from the job's events
     state: str = ""  # the last one that was really sent; empty: none yet
     told_at: float | None = None
-    repeated: bool = False
     failures: int = 0  # in a row
     trouble: str = ""  # why the last try did not work
     due_at: float | None = None  # the next look; None: when the next event comes
@@ -123,13 +122,12 @@ class Outbox:
         with self._writing() as cursor:
             for delivery, seen in deliveries:
                 cursor.execute(
-                    "UPDATE deliveries SET told = ?, state = ?, told_at = ?, repeated = ?, failures = ?,"
+                    "UPDATE deliveries SET told = ?, state = ?, told_at = ?, failures = ?,"
                     " trouble = ?, over = ?, due_at = ? WHERE job_id = ? AND channel = ?",
                     (
                         delivery.told,
                         delivery.state,
                         delivery.told_at,
-                        delivery.repeated,
                         delivery.failures,
                         delivery.trouble,
                         delivery.over,
@@ -161,7 +159,6 @@ def _to_delivery(row: sqlite3.Row) -> Delivery:
         told=row["told"],
         state=row["state"],
         told_at=row["told_at"],
-        repeated=bool(row["repeated"]),
         failures=row["failures"],
         trouble=row["trouble"],
         due_at=row["due_at"],

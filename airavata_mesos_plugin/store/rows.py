@@ -124,7 +124,6 @@ CREATE TABLE deliveries (
     told INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT '',
     told_at REAL,
-    repeated INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     trouble TEXT NOT NULL DEFAULT '',
     due_at REAL,

@@ -126,7 +126,7 @@ class Publisher:
         now = self._clock.now()
         after = replace(delivery, failures=0, trouble="", due_at=now)
         if move.again:
-            return replace(after, repeated=True, told_at=now)
+            return replace(after, told_at=now)
         after = replace(after, told=delivery.told + 1)
         return replace(after, state=move.announcement.state, told_at=now) if sent else after
 

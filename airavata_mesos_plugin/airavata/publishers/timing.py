@@ -63,7 +63,7 @@ def next_move(
     if steps and steps[-1].final:
         return Rest(over=True)
     early = delivery.told_at is not None and accepted_at <= delivery.told_at < settled_at
-    if early and delivery.state == ACTIVE and not delivery.repeated:
+    if early and delivery.state == ACTIVE:
         free_at = max(free_at, settled_at)
         return Say(steps[delivery.told - 1], again=True) if free_at <= now else Wait(free_at)
     return Rest()

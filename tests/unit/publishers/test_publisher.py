@@ -150,11 +150,13 @@ def test_pauses_grow_and_the_order_stays(bench: Bench, wire: Wire) -> None:
 def test_a_new_event_does_not_shorten_the_pause_after_a_failure(bench: Bench, wire: Wire) -> None:
     job = accept(bench.ledger).id
     bench.go(job, JobPhase.RUNNING)
-    wire.down.add("there")
+    wire.faults = [lambda: Refused("no such task")]
     bench.turn()
     bench.go(job, JobPhase.COMPLETED)
     bench.turn(1)
     assert wire.tries == [(job, "ACTIVE")]
+    bench.turn(4)
+    assert wire.arrived == [(job, "ACTIVE"), (job, "COMPLETE")]
 
 
 def test_it_goes_on_after_a_restart(tmp_path: Path, clock: ManualClock, wire: Wire) -> None:

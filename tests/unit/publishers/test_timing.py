@@ -43,7 +43,6 @@ ENDED = told(4)
         (at(1, told_at=1003.0), RUNNING, 1003.0, Wait(1010.0)),
         (at(1, told_at=1009.5), RUNNING, 1010.0, Wait(1011.5)),
         (at(1, told_at=1003.0), RUNNING, 1010.0, Say(RUNNING[0], again=True)),
-        (at(1, told_at=1010.0, repeated=True), RUNNING, 1012.0, Rest()),
         (at(1, told_at=1010.0), RUNNING, 1012.0, Rest()),
         # An end comes after the pause, and not before Airavata must know the job.
         (at(1, told_at=1003.0), ENDED, 1004.0, Wait(1010.0)),
