@@ -13,7 +13,8 @@ from thrift.Thrift import TApplicationException, TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
 from airavata_mesos_plugin.errors import AiravataMesosError, NotFound, ProtocolError, ServerFault
-from airavata_mesos_plugin.gen.aurora import AuroraSchedulerManager, ReadOnlyScheduler
+from airavata_mesos_plugin.gen.aurora import AuroraAdmin, AuroraSchedulerManager, ReadOnlyScheduler
+from airavata_mesos_plugin.schedulers.aurora import legacy
 
 
 @dataclass(frozen=True)
@@ -50,32 +51,80 @@ class Method:
     repeatable: bool
     member: str | None = None
     service: ModuleType = ReadOnlyScheduler
+    optional: bool = False  # an answer without the member is no mistake
 
+
+_JOBS, _ADMIN = AuroraSchedulerManager, AuroraAdmin
 
 METHODS = {
     method.name: method
     for method in (
+        Method("getRoleSummary", True, "roleSummaryResult"),
+        Method("getJobSummary", True, "jobSummaryResult"),
         Method("getTasksStatus", True, "scheduleStatusResult"),
         Method("getTasksWithoutConfigs", True, "scheduleStatusResult"),
         Method("getPendingReason", True, "getPendingReasonResult"),
+        Method("getConfigSummary", True, "configSummaryResult"),
         Method("getJobs", True, "getJobsResult"),
-        Method("getJobSummary", True, "jobSummaryResult"),
         Method("getQuota", True, "getQuotaResult"),
+        Method("populateJobConfig", True, "populateJobResult"),
+        Method("getJobUpdateSummaries", True, "getJobUpdateSummariesResult"),
+        Method("getJobUpdateDetails", True, "getJobUpdateDetailsResult"),
+        Method("getJobUpdateDiff", True, "getJobUpdateDiffResult"),
         Method("getTierConfigs", True, "getTierConfigResult"),
         # A second create of a job whose first has arrived and already ended would run it again.
-        Method("createJob", False, None, AuroraSchedulerManager),
+        Method("createJob", False, None, _JOBS),
         # A second kill finds the tasks in KILLING, or none at all, and changes nothing.
-        Method("killTasks", True, None, AuroraSchedulerManager),
+        Method("killTasks", True, None, _JOBS),
+        # What was restarted would be restarted once more; what was added would be added twice.
+        Method("restartShards", False, None, _JOBS),
+        Method("addInstances", False, None, _JOBS),
+        # The same entry replaces itself, and removing what is gone is no error.
+        Method("scheduleCronJob", True, None, _JOBS),
+        Method("replaceCronTemplate", True, None, _JOBS),
+        Method("descheduleCronJob", True, None, _JOBS),
+        Method("startCronJob", False, None, _JOBS),
+        # An update that has ended meanwhile would be started again. No result: nothing would change.
+        Method("startJobUpdate", False, "startJobUpdateResult", _JOBS, optional=True),
+        # A status that is reached is left alone, but resuming twice could skip an automatic pause.
+        Method("pauseJobUpdate", True, None, _JOBS),
+        Method("resumeJobUpdate", False, None, _JOBS),
+        Method("abortJobUpdate", True, None, _JOBS),
+        Method("rollbackJobUpdate", True, None, _JOBS),
+        Method("pulseJobUpdate", True, "pulseJobUpdateResult", _JOBS),
+        Method("setQuota", True, None, _ADMIN),
+        Method("forceTaskState", True, None, _ADMIN),
+        Method("pruneTasks", True, None, _ADMIN),
+        Method("startMaintenance", True, "startMaintenanceResult", _ADMIN),
+        Method("drainHosts", True, "drainHostsResult", _ADMIN),
+        Method("slaDrainHosts", True, "drainHostsResult", _ADMIN),
+        Method("maintenanceStatus", True, "maintenanceStatusResult", _ADMIN),
+        Method("endMaintenance", True, "endMaintenanceResult", _ADMIN),
+        Method("listBackups", True, "listBackupsResult", _ADMIN),
+        # Each is a file, or a piece of the log.
+        Method("performBackup", False, None, _ADMIN),
+        Method("snapshot", False, None, _ADMIN),
+        Method("triggerExplicitTaskReconciliation", True, None, _ADMIN),
+        Method("triggerImplicitTaskReconciliation", True, None, _ADMIN),
     )
 }
 """Every call that is made anywhere, with what a repeat of it does: the only place that says so."""
 
 
-def encode(protocol: WireProtocol, method: Method, arguments: Mapping[str, object]) -> bytes:
-    """The bytes of a call; TypeError for an argument that the call does not have."""
+def encode(
+    protocol: WireProtocol, method: Method, arguments: Mapping[str, object], *, old: bool = False
+) -> bytes:
+    """The bytes of a call; TypeError for an argument that the call does not have.
+
+    ``old``: with the fields that schedulers before 0.18 demand.
+    """
     values = getattr(method.service, f"{method.name}_args")(**arguments)
     buffer = TMemoryBuffer()
-    writer = protocol.factory.getProtocol(buffer)
+    task = legacy.task_config_of(arguments) if old else None
+    if task is None:
+        writer = protocol.factory.getProtocol(buffer)
+    else:
+        writer = legacy.writer(protocol.name, buffer, task)
     # One message per HTTP body: the sequence number has nothing to tell apart.
     writer.writeMessageBegin(method.name, TMessageType.CALL, 0)
     values.write(writer)

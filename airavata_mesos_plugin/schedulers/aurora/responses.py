@@ -74,7 +74,7 @@ def unwrap(response: Any, method: Method, subject: str) -> Any:
     if method.member is None:
         return None
     result = None if response.result is None else getattr(response.result, method.member)
-    if result is None:
+    if result is None and not method.optional:
         raise ProtocolError(f"{method.name} of {subject}: OK, but {method.member} is missing in the answer")
     return result
 

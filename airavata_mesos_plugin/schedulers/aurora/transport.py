@@ -46,6 +46,8 @@ class ThriftTransport:
         self._urls: tuple[str, ...] = ()
         self._leader: str | None = None
         self._protocols: dict[str, WireProtocol] = {}
+        self.legacy = False
+        """Whether configurations carry the fields of releases before 0.18; others skip them."""
         self.calls: Counter[str] = Counter()
         """Requests sent, by the name of the call."""
 
@@ -78,6 +80,10 @@ class ThriftTransport:
             "no scheduler took the call: " + "; ".join(error.message for error in failures),
             advice="check the schedulers' addresses and that one of them leads",
         )
+
+    def look_again(self) -> None:
+        """The leader is perhaps about to hand over: find out anew before the next call."""
+        self._source.note_failure()
 
     def call_one(self, address: str, method: Method, deadline: Deadline) -> tuple[Answer, Any]:
         """What the one scheduler at ``address`` answers, redirects not followed; for a diagnosis.
@@ -153,7 +159,7 @@ class ThriftTransport:
         arguments: Mapping[str, object],
         deadline: Deadline,
     ) -> Answer:
-        body = codec.encode(protocol, method, arguments)
+        body = codec.encode(protocol, method, arguments, old=self.legacy)
         with self._lock:
             self.calls[method.name] += 1
         return exchange(

@@ -19,7 +19,7 @@ from airavata_mesos_plugin.errors import (
     ServerFault,
     Unreachable,
 )
-from airavata_mesos_plugin.gen.aurora import AuroraSchedulerManager, ReadOnlyScheduler
+from airavata_mesos_plugin.gen.aurora import AuroraAdmin, AuroraSchedulerManager, ReadOnlyScheduler
 from airavata_mesos_plugin.gen.aurora import ttypes as t
 from airavata_mesos_plugin.schedulers.aurora.codec import METHODS
 from airavata_mesos_plugin.schedulers.aurora.responses import (
@@ -93,9 +93,12 @@ def test_result_member_is_taken_and_must_be_there() -> None:
 
 
 def test_every_method_exists_in_its_service() -> None:
-    assert [name for name, method in METHODS.items() if not method.repeatable] == ["createJob"]
+    assert {name for name, method in METHODS.items() if not method.repeatable} == {
+        *("createJob", "restartShards", "addInstances", "startCronJob", "startJobUpdate"),
+        *("resumeJobUpdate", "performBackup", "snapshot"),
+    }
     for name, method in METHODS.items():
-        assert method.service in (AuroraSchedulerManager, ReadOnlyScheduler)
+        assert method.service in (AuroraAdmin, AuroraSchedulerManager, ReadOnlyScheduler)
         assert hasattr(method.service, f"{name}_args")
         assert hasattr(method.service, f"{name}_result")
         if method.member is not None:
