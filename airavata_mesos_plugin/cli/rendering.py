@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound
-from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, PastAttempt, Resources
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.service.parts import make_scheduler
 from airavata_mesos_plugin.slurm.dispatch import run
-from airavata_mesos_plugin.slurm.session import Invocation
+from airavata_mesos_plugin.slurm.session import Invocation, JobControl
 from airavata_mesos_plugin.store import JobSelection
 from airavata_mesos_plugin.templating import TemplateLibrary, job_context
 
@@ -113,7 +113,11 @@ class _Taker:
     def settings(self) -> ProviderSettings:
         return self._settings
 
-    def submit(self, request: JobRequest, script: str) -> JobRecord:  # noqa: ARG002 - only the request counts
+    @property
+    def control(self) -> JobControl:
+        raise NotFound("there are no jobs to change")
+
+    def submit(self, request: JobRequest, script: str, *, environment: str = "") -> JobRecord:  # noqa: ARG002
         self.request = request
         return unsubmitted(self._settings, request)
 
@@ -121,6 +125,12 @@ class _Taker:
         raise NotFound(f"no job has the id {job_id}")
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:  # noqa: ARG002 - there are none
+        return []
+
+    def script(self, job_id: int) -> str:
+        raise NotFound(f"no job has the id {job_id}")
+
+    def past_attempts(self, job_ids: Iterable[int]) -> list[PastAttempt]:  # noqa: ARG002 - there are none
         return []
 
     def request_cancel(self, job_id: int, by: str, uid: int) -> bool:  # noqa: ARG002 - there are none
