@@ -34,6 +34,8 @@ class ClusterSettings:
     work_dir: Path
     """Sandboxes lie below it.  Made when missing."""
     cluster_name: str = "minicluster"
+    durable: bool = False
+    """Whether the scheduler's state survives a restart, in a file of the work directory."""
     scheduler_port: int = 0
     master_port: int = 0
     agents: tuple[AgentSettings, ...] = (AgentSettings(),)
@@ -43,6 +45,12 @@ class ClusterSettings:
     # Scheduler: rules (defaults of Aurora 0.22)
     allowed_environments: str = r"^(prod|devel|test|staging\d*)$"
     max_instances_per_job: int = 4000
+    max_update_instance_failures: int = 20000
+    sla_min_instances: int = 20
+    """Jobs with fewer instances have no SLA to keep."""
+    sla_max_duration: int = 7200
+    sla_non_production: bool = False
+    """Whether the SLA of jobs counts that are not production."""
     executor_names: tuple[str, ...] = ("AuroraExecutor",)
     allow_gpus: bool = False
     allow_docker: bool = False
@@ -75,6 +83,18 @@ class ClusterSettings:
     history_max_age: float = 2 * 86400.0
     history_min_age: float = 3600.0
     prune_interval: float = 60.0
+    update_history_max_per_job: int = 10
+    update_history_max_age: float = 30 * 86400.0
+    cron_timezone: str = "GMT"
+    cron_start_backoff_first: float = 5.0
+    cron_start_backoff_max: float = 60.0
+    """How long a cron run waits, ever longer, before it looks again whether the run before has ended."""
+    preemption_delay: float = 180.0
+    """A task that waited this long may preempt others."""
+    preemption_interval: float = 60.0
+    maintenance_poll_interval: float = 60.0
+    sla_retry_interval: float = 5.0
+    reconciliation_interval: float = 3600.0
 
     # Mesos
     gc_delay: float = 7 * 86400.0
@@ -91,3 +111,7 @@ class ClusterSettings:
     stop_grace: float = 3.0
     """Time for running tasks when the cluster stops; then everything left is killed."""
     max_request_bytes: int = 64 * 1024 * 1024
+
+    @property
+    def backup_dir(self) -> Path:
+        return self.work_dir / "backups"

@@ -21,9 +21,10 @@ from airavata_mesos_plugin.minicluster.http.server import (
     query_of,
     text_response,
 )
+from airavata_mesos_plugin.minicluster.scheduler.access import METHODS
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
 from airavata_mesos_plugin.minicluster.scheduler.envelope import storage_not_ready
-from airavata_mesos_plugin.minicluster.scheduler.handler import METHODS, Handler
+from airavata_mesos_plugin.minicluster.scheduler.handler import Handler
 from airavata_mesos_plugin.minicluster.scheduler.status import Status
 from airavata_mesos_plugin.minicluster.scheduler.tiers import DEFAULT_TIER, TIERS
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings

@@ -38,6 +38,8 @@ class Host:
         self.attributes = {key: frozenset(values) for key, values in attributes.items()}
         self.total = total
         self.free = total
+        self.mode = "NONE"
+        """Name of the maintenance mode."""
         self._port_range = port_range
         self._ports: set[int] = set()
         self._random = Random()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Iterable
 from random import Random
 from typing import Any, Protocol
 
@@ -68,8 +69,24 @@ class StateManager:
         self._sequence = itertools.count()
         self._random = Random()
         self.ignored_transitions = 0
+        self._stopped = False
 
-    def create(self, config: Any, instances: range) -> None:
+    def stop(self) -> None:
+        """What was to happen later by itself does not any more."""
+        self._stopped = True
+
+    def restore(self, tasks: list[Task]) -> None:
+        """Tasks of an earlier leader, waits and timeouts included; nobody is told of them as of changes."""
+        for task in sorted(tasks, key=lambda task: (task.changed_ms, task.sequence)):
+            self._store.restore(task)
+        self._sequence = itertools.count(max((task.sequence for task in tasks), default=-1) + 1)
+        for task in tasks:
+            if task.status == Status.THROTTLED:
+                self._end_throttle_later(task)
+            elif task.status == Status.PARTITIONED:
+                self._apply_partition_policy(task)
+
+    def create(self, config: Any, instances: Iterable[int]) -> None:
         """One new PENDING task per instance."""
         key = key_of(config.job)
         for instance in instances:
@@ -141,11 +158,14 @@ class StateManager:
             return
         ms = round(penalty * 1000)
         self._insert(task, Status.THROTTLED, f"Rescheduled, penalized for {ms} ms for flapping")
+        self._end_throttle_later(task)
+
+    def _end_throttle_later(self, task: Task) -> None:
         wait = throttle.penalty_secs(self._store, task, self._settings, self._random)
         self._clock.call_later(wait, lambda: self._end_throttle(task))
 
     def _end_throttle(self, task: Task) -> None:
-        if task.status == Status.THROTTLED and self._store.get(task.task_id) is task:
+        if not self._stopped and task.status == Status.THROTTLED and self._store.get(task.task_id) is task:
             self.change(task, Status.PENDING)
 
     def _apply_partition_policy(self, task: Task) -> None:
@@ -157,7 +177,7 @@ class StateManager:
             self._clock.call_later(policy.delaySecs, lambda: self._partition_over(task, cycle))
 
     def _partition_over(self, task: Task, cycle: int) -> None:
-        if task.status == Status.PARTITIONED and task.times_partitioned == cycle:
+        if not self._stopped and task.status == Status.PARTITIONED and task.times_partitioned == cycle:
             self.change(task, Status.LOST, _PARTITION_TIMEOUT)
 
     def _insert(self, task: Task, status: Status, message: str | None) -> None:

@@ -10,7 +10,8 @@ from airavata_mesos_plugin.minicluster.scheduler.hosts import Host
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
 
 _DEDICATED = "dedicated"
-_DEDICATED_SCORE, _CONSTRAINT_SCORE, _RESOURCE_SCORE = 1_000_000, 10_000, 1_000
+_DEDICATED_SCORE, _MAINTENANCE_SCORE, _CONSTRAINT_SCORE, _RESOURCE_SCORE = 1_000_000, 100_000, 10_000, 1_000
+_LEAVING = {"DRAINING": "draining", "DRAINED": "drained"}
 _INSUFFICIENT = (("cpu", "CPU"), ("ram", "RAM"), ("disk", "disk"), ("ports", "ports"), ("gpus", "GPU"))
 
 
@@ -42,12 +43,16 @@ def _satisfied(constraint: Any, host: Host, limits: Limits) -> bool:
     return bool(present) and bool(limits.count(constraint.name, host) < kind.limit.limit)
 
 
-def vetoes(needs: Amount, constraints: Iterable[Any], host: Host, limits: Limits) -> list[Veto]:
-    """Empty when the task fits. A step that objects hides the later ones; of the constraints the first one
-    that fails is named, value constraints before limits."""
+def vetoes(
+    needs: Amount, constraints: Iterable[Any], host: Host, limits: Limits, free: Amount | None = None
+) -> list[Veto]:
+    """Empty when the task fits (into `free`, if given, instead of what is free). A step that objects hides
+    the later ones; of the constraints the first one that fails is named, value constraints before limits."""
     usable = [constraint for constraint in constraints if constraint.constraint is not None]
     if _DEDICATED in host.attributes and all(constraint.name != _DEDICATED for constraint in usable):
         return [Veto("Host is dedicated", _DEDICATED_SCORE)]
+    if host.mode in _LEAVING:
+        return [Veto(f"Host {_LEAVING[host.mode]} for maintenance", _MAINTENANCE_SCORE)]
     for constraint in sorted(usable, key=lambda c: (c.constraint.value is None, c.name)):
         if not _satisfied(constraint, host, limits):
             is_value = constraint.constraint.value is not None
@@ -56,9 +61,9 @@ def vetoes(needs: Amount, constraints: Iterable[Any], host: Host, limits: Limits
             return [Veto(f"{kind} not satisfied: {constraint.name}", _CONSTRAINT_SCORE)]
     found = []
     for field, name in _INSUFFICIENT:
-        need, free, total = (getattr(amount, field) for amount in (needs, host.free, host.total))
-        if need > free:
-            score = min(_RESOURCE_SCORE, -(-_RESOURCE_SCORE * (need - free) // max(1, total)))
+        need, left, total = (getattr(a, field) for a in (needs, free or host.free, host.total))
+        if need > left:
+            score = min(_RESOURCE_SCORE, -(-_RESOURCE_SCORE * (need - left) // max(1, total)))
             found.append(Veto(f"Insufficient: {name}", score))
     return found
 

@@ -73,6 +73,11 @@ class PendingQueue:
         line = self._lines.get(self._shape(task))
         return () if line is None else line.nearest
 
+    def heads(self) -> list[Task]:
+        """The longest waiting of each line, higher priorities first."""
+        lines = sorted(self._lines.items(), key=lambda item: -item[0].priority)
+        return [line.head() for _, line in lines]
+
     def __len__(self) -> int:
         return sum(len(line.tasks) for line in self._lines.values())
 

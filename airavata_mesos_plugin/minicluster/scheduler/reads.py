@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airavata_mesos_plugin.gen.aurora import ttypes as api
@@ -31,9 +31,19 @@ def _job_of(key: JobKey, tasks: list[Task]) -> Any:
     )
 
 
-def active_jobs(store: TaskStore, role: str | None) -> frozenset[Any]:
-    keys = store.active_jobs(role)
-    return frozenset(_job_of(key, list(store.active_of_job(key))) for key in keys)
+Crons = Mapping[JobKey, Any]
+"""Cron entries as they were stored."""
+
+
+def _of_role(crons: Crons, role: str | None) -> list[JobKey]:
+    return [key for key in crons if role in (None, key.role)]
+
+
+def active_jobs(store: TaskStore, role: str | None, crons: Crons) -> frozenset[Any]:
+    """Cron entries stand in their stored form, also when tasks of theirs run."""
+    built = (key for key in store.active_jobs(role) if key not in crons)
+    jobs = [_job_of(key, list(store.active_of_job(key))) for key in built]
+    return frozenset([*jobs, *(crons[key] for key in _of_role(crons, role))])
 
 
 def _stats(tasks: Iterable[Task]) -> Any:
@@ -51,18 +61,26 @@ def _stats(tasks: Iterable[Task]) -> Any:
     return api.JobStats(**{name: counts[name] for name in names})
 
 
-def job_summaries(store: TaskStore, role: str | None) -> frozenset[Any]:
-    """One for each job that has any task, ended ones included."""
+def job_summaries(
+    store: TaskStore, role: str | None, crons: Crons, next_run_ms: Callable[[JobKey], int | None]
+) -> frozenset[Any]:
+    """One for each job that has any task, ended ones included, or a cron entry."""
     found = []
-    for key in store.jobs(role):
+    for key in dict.fromkeys([*store.jobs(role), *_of_role(crons, role)]):
         tasks = list(store.of_job(key))
-        found.append(api.JobSummary(job=_job_of(key, tasks), stats=_stats(tasks)))
+        cron = crons.get(key)
+        job = _job_of(key, tasks) if cron is None else cron
+        due = None if cron is None else next_run_ms(key)
+        found.append(api.JobSummary(job=job, stats=_stats(tasks), nextCronRunMs=due))
     return frozenset(found)
 
 
-def role_summaries(store: TaskStore) -> frozenset[Any]:
-    roles = store.roles().items()
-    return frozenset(api.RoleSummary(role=role, jobCount=count, cronJobCount=0) for role, count in roles)
+def role_summaries(store: TaskStore, crons: Crons) -> frozenset[Any]:
+    jobs, scheduled = store.roles(), Counter(key.role for key in crons)
+    return frozenset(
+        api.RoleSummary(role=role, jobCount=jobs.get(role, 0), cronJobCount=scheduled[role])
+        for role in {*jobs, *scheduled}
+    )
 
 
 def ranges(numbers: Iterable[int]) -> frozenset[Any]:

@@ -77,6 +77,12 @@ class TaskStore:
         self._active[task.task_id] = task
         self._active_by_job.setdefault(task.key, {})[task.task_id] = task
 
+    def restore(self, task: Task) -> None:
+        """A task that may have ended long ago.  Ended ones have to come in the order of their ends."""
+        self.add(task)
+        if task.status in TERMINAL_STATES:
+            self.moved(task, Status.INIT)
+
     def moved(self, task: Task, before: Status) -> None:
         """The task's status is no longer `before`."""
         if task.status in TERMINAL_STATES and before not in TERMINAL_STATES:

@@ -103,3 +103,17 @@ class Task:
             taskEvents=tuple(self.events),
             ancestorId=self.ancestor_id,
         )
+
+
+def from_struct(struct: Any, sequence: int) -> Task:
+    """A task as it was told of and kept."""
+    assigned = struct.assignedTask
+    task = Task(assigned.taskId, assigned.instanceId, assigned.task, sequence)
+    task.status = Status(struct.status)
+    task.events = list(struct.taskEvents)
+    task.failures = struct.failureCount
+    task.times_partitioned = struct.timesPartitioned
+    task.ancestor_id = struct.ancestorId
+    task.agent_id, task.host = assigned.slaveId, assigned.slaveHost
+    task.ports = dict(assigned.assignedPorts or {})
+    return task

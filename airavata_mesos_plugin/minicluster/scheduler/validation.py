@@ -8,6 +8,7 @@ from typing import Any
 
 from thrift.Thrift import TFrozenDict
 
+from airavata_mesos_plugin.minicluster.scheduler import sla
 from airavata_mesos_plugin.minicluster.scheduler.names import is_identifier, is_valid_key, key_text
 from airavata_mesos_plugin.minicluster.scheduler.normal import normalised, replaced
 from airavata_mesos_plugin.minicluster.scheduler.tiers import DEFAULT_TIER, TIERS
@@ -37,14 +38,15 @@ def validated_job(job: Any, settings: ClusterSettings) -> Any:
     if job.owner is not None and not is_identifier(job.owner.user):
         user = "null" if job.owner.user is None else job.owner.user
         raise Invalid(f"Job user contains illegal characters: {user}")
-    task = validated_task(job.taskConfig, settings)
+    task = validated_task(job.taskConfig, settings, job.instanceCount)
     if job.cronSchedule and task.isService:
         raise Invalid(f"A service task may not be run on a cron schedule: {job.cronSchedule}")
     return replaced(job, taskConfig=task)
 
 
-def validated_task(task: Any, settings: ClusterSettings) -> Any:
-    """A task configuration in normal form, checked, with defaults filled in.  Raises Invalid."""
+def validated_task(task: Any, settings: ClusterSettings, instances: int) -> Any:
+    """A task configuration in normal form for a job of so many instances, checked, with defaults filled in.
+    Raises Invalid."""
     if task.tier is not None and not is_identifier(task.tier):
         raise Invalid(f"Tier contains illegal characters: {task.tier}")
     tier_name = DEFAULT_TIER if task.tier is None else task.tier
@@ -61,6 +63,11 @@ def validated_task(task: Any, settings: ClusterSettings) -> Any:
     mesos = None if task.container is None else task.container.mesos
     if mesos is not None and mesos.volumes and not settings.allow_container_volumes:
         raise Invalid("This scheduler is configured to disallow container volumes.")
+    if task.slaPolicy is not None:
+        named = replaced(task, tier=tier_name)
+        wrong = sla.objection(task.slaPolicy, named, TIERS[tier_name].production, instances, settings)
+        if wrong is not None:
+            raise Invalid(wrong)
     links = task.taskLinks or _default_links(task)
     return replaced(task, tier=tier_name, production=TIERS[tier_name].production, taskLinks=links)
 

@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.gen.aurora import ttypes as api
-from airavata_mesos_plugin.minicluster.clock import ManualClock
 from airavata_mesos_plugin.minicluster.probe import events, job, job_key
 from airavata_mesos_plugin.minicluster.scheduler import queue
-from airavata_mesos_plugin.minicluster.scheduler.core import Driver, Scheduler
-from airavata_mesos_plugin.minicluster.scheduler.handler import Handler
-from airavata_mesos_plugin.minicluster.scheduler.hosts import Host
-from airavata_mesos_plugin.minicluster.scheduler.names import JobKey
-from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
+from airavata_mesos_plugin.minicluster.scheduler.core import Driver
 from airavata_mesos_plugin.minicluster.scheduler.status import Status
 from airavata_mesos_plugin.minicluster.scheduler.task import Task
-from airavata_mesos_plugin.minicluster.settings import ClusterSettings
-
-
-class Bench:
-    """A scheduler with one host of two cores."""
-
-    def __init__(self, driver: Any, **settings: Any) -> None:
-        self.clock = ManualClock()
-        self.driver = driver
-        self.settings = ClusterSettings(work_dir=Path("unused"), **settings)
-        self.scheduler = Scheduler(self.settings, self.clock, driver, "scheduler-1")
-        self.scheduler.start()
-        total = Amount(cpu=2000, ram=4096, disk=4096, ports=10)
-        self.scheduler.add_host(Host("S0", "node1", {"host": ("node1",)}, total, (31000, 31009)))
-        self.handler = Handler(self.scheduler)
-
-    def call(self, method: str, **arguments: Any) -> Any:
-        return self.handler.call(method, _Arguments(**arguments))
-
-    def create(self, configuration: Any) -> Any:
-        return self.call("createJob", description=configuration)
-
-    def created(self, name: str = "j", **members: Any) -> list[Task]:
-        answer = self.create(job(name, "{}", **members))
-        assert answer.responseCode == api.ResponseCode.OK, answer.details
-        self.clock.advance(0.01)
-        return self.of(name)
-
-    def of(self, name: str = "j") -> list[Task]:
-        return sorted(
-            self.scheduler.store.of_job(JobKey("www", "devel", name)), key=lambda task: task.sequence
-        )
-
-    def report(self, task: Task, *states: str, message: str | None = None) -> None:
-        for state in states:
-            self.scheduler.status_update(task.task_id, f"TASK_{state}", message)
-            self.clock.advance(0.01)
-
-
-class _Arguments:
-    def __init__(self, **values: Any) -> None:
-        self.__dict__.update(values)
-
+from tests.unit.minicluster.bench import Bench
 
 MakeBench = Callable[..., Bench]
 
