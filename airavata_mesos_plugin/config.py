@@ -34,6 +34,45 @@ QUEUE_NAME = r"^[A-Za-z0-9_]+$"
 """Airavata's look-up of a job by name breaks on any other character in the partition column."""
 
 
+class AuthenticationSettings(Settings):
+    """Who we are towards a scheduler or a Mesos master. The secret itself never stands here."""
+
+    mechanism: Literal["none", "basic", "kerberos", "bearer"] = "none"
+    user: str | None = Field(None, pattern=r"^[^:]+$", description="for basic")
+    password: SecretSource | None = Field(None, description="for basic")
+    token: SecretSource | None = Field(None, description="for bearer; a file is read again when it changes")
+    token_from: str | None = Field(
+        None,
+        pattern=r"^[\w.]+:\w+$",
+        description="for bearer: function that gives it, package.module:function",
+    )
+    kerberos_service: str = Field("HTTP", description="for kerberos: first part of the server's principal")
+
+    @model_validator(mode="after")
+    def _what_the_mechanism_needs(self) -> AuthenticationSettings:
+        basic = self.mechanism == "basic"
+        if basic != (self.user is not None) or basic != (self.password is not None):
+            raise ValueError("user and password go with the mechanism basic, and are required there")
+        tokens = (self.token is not None) + (self.token_from is not None)
+        if tokens != (self.mechanism == "bearer"):
+            raise ValueError("the mechanism bearer, and no other, needs either token or token_from")
+        return self
+
+
+class TlsSettings(Settings):
+    """Certificates for https addresses."""
+
+    ca: Path | None = Field(None, description="PEM file with the authorities; none: the public ones")
+    certificate: Path | None = Field(None, description="PEM file with our certificate and its chain")
+    key: Path | None = Field(None, description="PEM file with its key; none: in the same file")
+
+    @model_validator(mode="after")
+    def _key_belongs(self) -> TlsSettings:
+        if self.key is not None and self.certificate is None:
+            raise ValueError("a key needs a certificate")
+        return self
+
+
 class SaslSettings(Settings):
     """SASL towards ZooKeeper. Needs the extra ``zookeeper-sasl``."""
 
@@ -85,6 +124,9 @@ class ClusterSettings(Settings):
         (), description="base URLs of the Mesos masters; any of them may lead"
     )
     zookeeper: ZooKeeperSettings | None = Field(None, description="where leaders are announced")
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    mesos_authentication: AuthenticationSettings = AuthenticationSettings()
+    tls: TlsSettings = Field(TlsSettings(), description="for schedulers and Mesos masters")
     framework_name: str = Field("Aurora", description="name under which the scheduler is registered at Mesos")
     protocol: Literal["auto", "binary", "json"] = Field(
         "auto", description="Thrift protocol; auto starts with binary and falls back to JSON"

@@ -21,6 +21,7 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.gen.aurora.ttypes import ScheduledTask
 from airavata_mesos_plugin.jobs import JobKey
+from airavata_mesos_plugin.schedulers.access import session_of
 from airavata_mesos_plugin.schedulers.aurora.client import AuroraClient
 from airavata_mesos_plugin.schedulers.aurora.conversion import to_thrift
 from airavata_mesos_plugin.schedulers.aurora.diagnosis import Diagnosis
@@ -39,7 +40,6 @@ from airavata_mesos_plugin.schedulers.base import (
     Submission,
     TaskObservation,
 )
-from airavata_mesos_plugin.schedulers.http import build_session
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
 from airavata_mesos_plugin.schedulers.retry import Retrier, RetryPolicy
 
@@ -69,11 +69,13 @@ class AuroraScheduler(Scheduler):
     ) -> None:
         """Leaders are looked for among the addresses of the settings, unless others are given.
 
-        ``session`` carries credentials and TLS settings, see `http.build_session`.
+        ``session`` replaces the one of the settings towards the schedulers. Raises ConfigurationError.
         """
         self._clock = clock
         self._framework_name = settings.framework_name
-        self._session = session or build_session()
+        self._session = session or session_of(settings.authentication, settings.tls)
+        # Mesos has accounts of its own; those of the scheduler are not for its eyes.
+        self._master_session = session_of(settings.mesos_authentication, settings.tls)
         self._stop = threading.Event()
         retrier = Retrier(retry or RetryPolicy(), clock, self._stop, chance)
         self._leaders = (
@@ -89,7 +91,7 @@ class AuroraScheduler(Scheduler):
         self.client = AuroraClient(transport, retrier, settings.call_timeout_seconds)
         self.master = MesosMaster(
             self._leaders[1],
-            self._session,
+            self._master_session,
             retrier,
             clock,
             connect_seconds=settings.connect_timeout_seconds,
@@ -163,6 +165,7 @@ class AuroraScheduler(Scheduler):
         for leader in self._leaders:
             leader.close()
         self._session.close()
+        self._master_session.close()
 
     def _create(self, submission: Submission) -> None:
         job = parse(submission.document)
