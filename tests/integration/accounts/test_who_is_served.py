@@ -63,3 +63,13 @@ def test_jobs_of_others_are_not_there_when_the_settings_say_so(
     for person, number in ((alice, job), (bob, own)):
         person.run(commands / "scancel", number, cwd=work)
         host.ended(number)
+
+
+def test_the_home_of_a_daemon_of_root_is_closed(own_host: HostFactory, alice: Person, commons: Path) -> None:
+    host = own_host()
+    home = host.site.home
+    assert home.stat().st_mode & 0o777 == 0o711
+    assert {"ledger.db", "secret"} <= {path.name for path in home.iterdir()}
+    open_to_others = [path.name for path in home.iterdir() if path.is_file() and path.stat().st_mode & 0o077]
+    assert open_to_others == []
+    assert alice.run(host.site.commands / "squeue", cwd=commons).returncode == 0
