@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,11 +204,11 @@ HostFactory = Callable[..., Host]
 
 
 @contextmanager
-def running_host(**settings: object) -> Iterator[Host]:
+def running_host(prefix: Sequence[str] = (), **settings: object) -> Iterator[Host]:
     directory = Path(tempfile.mkdtemp(prefix="am-host-"))
     directory.chmod(0o755)
     minicluster = Minicluster(directory, cpus=8)
-    site = Site(directory, minicluster, {"fetch": FETCH, **settings})
+    site = Site(directory, minicluster, {"fetch": FETCH, **settings}, prefix)
     try:
         minicluster.start()
         try:
