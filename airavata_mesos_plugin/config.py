@@ -108,6 +108,21 @@ class ZooKeeperSettings(Settings):
     wait_seconds: float = Field(10.0, ge=0, description="how long a call waits until somebody leads")
 
 
+class LimitSettings(Settings):
+    """How a cluster's scheduler is spared."""
+
+    breaker_failures: int = Field(
+        10,
+        gt=0,
+        description="calls in a row that do not reach the scheduler until nothing is sent for a while",
+    )
+    breaker_pause_seconds: float = Field(5.0, ge=0, description="that while; then one call tries")
+    creates_per_second: float | None = Field(
+        None, gt=0, description="jobs created in a second; none: no limit"
+    )
+    creates_burst: int = Field(50, gt=0, description="jobs created at once before that limit holds")
+
+
 class ClusterSettings(Settings):
     """One Mesos cluster with its scheduler.
 
@@ -137,6 +152,7 @@ class ClusterSettings(Settings):
     absence_seconds: float = Field(
         300.0, ge=0, description="how long a job may be unknown to the scheduler until it counts as lost"
     )
+    limits: LimitSettings = LimitSettings()
     embedded: bool = Field(False, description="started and stopped by the daemon itself")
 
     @model_validator(mode="after")

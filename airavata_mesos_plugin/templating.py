@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -28,7 +29,7 @@ FINALIZATION_MARGIN_SECONDS = 10
 """What the wrapper may need beyond the grace time until it has written the result."""
 
 _MEBIBYTE = 1 << 20
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:\-]([A-Za-z0-9_.@+:\- ]{0,254})")
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:/%\-]([A-Za-z0-9_.@+:/%\- ]{0,1022})")
 _TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9@_\-]{8,}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -74,9 +75,15 @@ class WrapperContext:
 
 
 def job_context(
-    record: JobRecord, queue: QueueSettings, cluster: ClusterSettings, inputs_url: str, provider: str = ""
+    record: JobRecord,
+    queue: QueueSettings,
+    cluster: ClusterSettings,
+    inputs_url: str,
+    provider: str = "",
+    ledger: str = "",
 ) -> JobContext:
-    """What the job template needs; ``provider``, the name of this resource, goes into the metadata.
+    """What the job template needs; ``provider``, the name of this resource, and ``ledger``, the word of the
+    ledger, go into the metadata, with what `provider.rebuilding` needs to know the job again.
 
     Raises ConfigurationError for an address that could not stand in a command line.
     """
@@ -89,9 +96,19 @@ def job_context(
     metadata = {
         "airavata-mesos.id": str(record.id),
         "airavata-mesos.provider": provider,
+        "airavata-mesos.ledger": ledger,
         "airavata-mesos.attempt": str(record.attempt),
         "airavata-mesos.user": request.user,
         "airavata-mesos.name": request.name,
+        "airavata-mesos.queue": request.queue,
+        "airavata-mesos.uid": str(request.uid),
+        "airavata-mesos.accepted": str(int(record.accepted_at)),
+        "airavata-mesos.wall-time": str(request.wall_time_seconds),
+        "airavata-mesos.directory": _escaped(request.working_directory),
+        "airavata-mesos.command": _escaped(request.command),
+        "airavata-mesos.stdout": _escaped(request.stdout),
+        "airavata-mesos.stderr": _escaped(request.stderr or ""),
+        **{f"airavata-mesos.label.{_escaped(name)}": _escaped(value) for name, value in request.labels},
     }
     return JobContext(
         cluster=cluster.name,
@@ -103,7 +120,7 @@ def job_context(
         max_task_failures=queue.max_task_failures,
         constraints=dict(queue.constraints),
         # Whoever reads the metadata may put it anywhere; what is not plain text stays here.
-        metadata={key: value for key, value in metadata.items() if _PLAIN_TEXT.fullmatch(value)},
+        metadata={key: value for key, value in metadata.items() if _plain(key) and _plain(value)},
         cpus=request.resources.cpus,
         ram_bytes=request.resources.memory_mb * _MEBIBYTE,
         disk_bytes=request.resources.disk_mb * _MEBIBYTE,
@@ -111,6 +128,15 @@ def job_context(
         finalization_wait=queue.kill_grace_seconds + FINALIZATION_MARGIN_SECONDS,
         inputs_url=inputs_url,
     )
+
+
+def _escaped(text: str) -> str:
+    """Text with everything but letters, digits and a few signs as ``%XX``, as in URLs."""
+    return quote(text.encode("utf-8", "surrogateescape"), safe="/@+:-_.")
+
+
+def _plain(text: str) -> bool:
+    return _PLAIN_TEXT.fullmatch(text) is not None
 
 
 def wrapper_context(

@@ -71,6 +71,11 @@ def show(context: Context, job_id: int, as_json: bool) -> None:
         ("Ended", view.moment(job["ended_at"])),
     ):
         click.echo(f"{label + ':':<11}{view.visible(value)}")
+    if "cluster_age_seconds" in job:
+        heard = job["cluster_age_seconds"]
+        known = "nothing heard yet" if heard is None else f"heard {view.duration(heard)} ago"
+        trouble = f"; {job['cluster_trouble']}" if job["cluster_trouble"] else ""
+        click.echo(f"{'Scheduler:':<11}{view.visible(known + trouble)}")
     click.echo()
     rows = [
         [view.moment(e["time"]), e["phase"], e["source"], e["native_state"] or "-", view.visible(e["reason"])]

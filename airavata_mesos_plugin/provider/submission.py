@@ -10,7 +10,7 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.schedulers.base import Submission
+from airavata_mesos_plugin.schedulers.base import Submission, TaskObservation
 from airavata_mesos_plugin.store import JobSelection
 from airavata_mesos_plugin.templating import job_context, wrapper_context
 
@@ -46,6 +46,7 @@ class Submitter:
             settings.cluster(record.cluster),
             f"{parts.staging_url()}/inputs/{ticket}",
             provider=settings.name,
+            ledger=parts.ledger.instance,
         )
         # What the wrapper would refuse is said now, and not when the task runs.
         wrapper_context(record, queue, settings, "unused-token")
@@ -82,10 +83,28 @@ class Submitter:
             task = known.get(record.key) if record.phase is JobPhase.SUBMITTING else None
             if task is None:
                 fresh.append(record)
+            elif stranger := self._stranger(record, task):
+                self._give_up(record, AlreadyExists(stranger))
             else:
                 self._pacing.forget(record.id)
                 self._monitor.apply(record, task)
         return fresh
+
+    def _stranger(self, record: JobRecord, task: TaskObservation) -> str:
+        """Why the job that has this one's key is another one; empty when nothing speaks against it.
+
+        A template of an administrator may leave the metadata out, so what is missing says nothing.
+        """
+        said = dict(task.metadata)
+        ours = {
+            "airavata-mesos.ledger": self._parts.ledger.instance,
+            "airavata-mesos.id": str(record.id),
+            "airavata-mesos.attempt": str(record.attempt),
+        }
+        for name, value in ours.items():
+            if said.get(name, value) != value:
+                return f"the job {record.key} of {record.cluster} is another one: its {name} is {said[name]}"
+        return ""
 
     def _create(self, cluster: str, records: list[JobRecord]) -> None:
         parts = self._parts

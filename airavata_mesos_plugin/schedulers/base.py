@@ -52,6 +52,7 @@ class TaskObservation:
     agent_id: str = ""
     message: str = ""
     kill_seen: bool = False  # the scheduler was asked, by anybody, to kill this task
+    metadata: tuple[tuple[str, str], ...] = ()  # what the job's configuration says of itself
 
 
 @dataclass(frozen=True)

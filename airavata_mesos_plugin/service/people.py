@@ -158,6 +158,13 @@ class PeopleCalls:
             }
             for event in events
         ]
+        view = self._provider.views.get(record.cluster)
+        if view is not None and not record.phase.final:
+            # How old is what is said about the job here.
+            age = None if view.answered_at is None else max(0.0, self._clock.now() - view.answered_at)
+            document["cluster_answered_at"] = view.answered_at
+            document["cluster_age_seconds"] = age
+            document["cluster_trouble"] = view.trouble
         document["announced"] = self._announced(record.id)
         return _json(document)
 

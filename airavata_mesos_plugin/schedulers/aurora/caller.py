@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from airavata_mesos_plugin.errors import InvalidRequest, NotReady
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotReady
 from airavata_mesos_plugin.schedulers.aurora import legacy
 from airavata_mesos_plugin.schedulers.aurora.codec import METHODS, Method
 from airavata_mesos_plugin.schedulers.aurora.responses import JobUpdating, unwrap
 from airavata_mesos_plugin.schedulers.aurora.transport import ThriftTransport
+from airavata_mesos_plugin.schedulers.protection import Breaker
 from airavata_mesos_plugin.schedulers.retry import Deadline, Retrier
 
 
@@ -21,7 +22,14 @@ class Caller:
     policy and within ``call_seconds`` in all.
     """
 
-    def __init__(self, transport: ThriftTransport, retrier: Retrier, call_seconds: float) -> None:
+    def __init__(
+        self,
+        transport: ThriftTransport,
+        retrier: Retrier,
+        call_seconds: float,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._breaker = breaker
         self._transport = transport
         self._retrier = retrier
         self._call_seconds = call_seconds
@@ -45,7 +53,16 @@ class Caller:
                 self._transport.legacy = True
                 return self._once(method, subject, arguments, deadline)
 
-        return self._retrier.run(once, repeatable=method.repeatable, seconds=self._call_seconds)
+        if self._breaker is None:
+            return self._retrier.run(once, repeatable=method.repeatable, seconds=self._call_seconds)
+        self._breaker.check()
+        try:
+            result = self._retrier.run(once, repeatable=method.repeatable, seconds=self._call_seconds)
+        except AiravataMesosError as error:
+            self._breaker.note(error)
+            raise
+        self._breaker.note(None)
+        return result
 
     def _once(self, method: Method, subject: str, arguments: dict[str, object], deadline: Deadline) -> Any:
         try:

@@ -24,6 +24,7 @@ from airavata_mesos_plugin.schedulers.aurora.caller import Caller
 from airavata_mesos_plugin.schedulers.aurora.responses import CallFailed
 from airavata_mesos_plugin.schedulers.aurora.transport import ThriftTransport
 from airavata_mesos_plugin.schedulers.aurora.updates import UpdateCalls
+from airavata_mesos_plugin.schedulers.protection import Breaker
 from airavata_mesos_plugin.schedulers.retry import Retrier
 
 
@@ -77,8 +78,14 @@ class AuroraClient:
     Safe to use from several threads. See `Caller` for errors; what else is said at the call.
     """
 
-    def __init__(self, transport: ThriftTransport, retrier: Retrier, call_seconds: float) -> None:
-        self._caller = Caller(transport, retrier, call_seconds)
+    def __init__(
+        self,
+        transport: ThriftTransport,
+        retrier: Retrier,
+        call_seconds: float,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._caller = Caller(transport, retrier, call_seconds, breaker)
         self._call = self._caller.call
         self.updates = UpdateCalls(self._caller)
         self.admin = AdminCalls(self._caller)

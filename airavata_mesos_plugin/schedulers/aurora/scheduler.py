@@ -41,7 +41,8 @@ from airavata_mesos_plugin.schedulers.base import (
     TaskObservation,
 )
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
-from airavata_mesos_plugin.schedulers.retry import Retrier, RetryPolicy
+from airavata_mesos_plugin.schedulers.protection import Breaker, Budget
+from airavata_mesos_plugin.schedulers.retry import Deadline, Retrier, RetryPolicy
 
 KEYS_PER_CALL = 1000
 """A query of that many keys is some 60 kB, its answer some 1 MB."""
@@ -88,7 +89,11 @@ class AuroraScheduler(Scheduler):
             protocol=settings.protocol,
             connect_seconds=settings.connect_timeout_seconds,
         )
-        self.client = AuroraClient(transport, retrier, settings.call_timeout_seconds)
+        limits = settings.limits
+        breaker = Breaker(clock, limits.breaker_failures, limits.breaker_pause_seconds)
+        self._budget = Budget(clock, self._stop, limits.creates_per_second, limits.creates_burst)
+        self._budget_seconds = settings.call_timeout_seconds
+        self.client = AuroraClient(transport, retrier, settings.call_timeout_seconds, breaker)
         self.master = MesosMaster(
             self._leaders[1],
             self._master_session,
@@ -104,7 +109,9 @@ class AuroraScheduler(Scheduler):
         to_thrift(job, JobKey(job.role, job.environment, job.name), user=job.role)
 
     def submit(self, submissions: Sequence[Submission]) -> list[CallResult]:
-        return self._each([(item.key, partial(self._create, item)) for item in submissions])
+        """See the contract. Creates beyond the cluster's budget wait, and are NotReady after that."""
+        deadline = Deadline(self._clock, self._budget_seconds)
+        return self._each([(item.key, partial(self._create, item, deadline)) for item in submissions])
 
     def poll(self, keys: Sequence[JobKey]) -> dict[JobKey, TaskObservation]:
         """See the contract. One call per role and 1,000 keys; the executor's data is not transferred.
@@ -167,8 +174,10 @@ class AuroraScheduler(Scheduler):
         self._session.close()
         self._master_session.close()
 
-    def _create(self, submission: Submission) -> None:
+    def _create(self, submission: Submission, deadline: Deadline) -> None:
         job = parse(submission.document)
+        if not self._budget.take(deadline.remaining()):
+            raise NotReady(f"{submission.key} was not sent: the cluster's budget of creates is used up")
         # Aurora records the owner and decides nothing by it; a role is always a legal name.
         self.client.create_job(to_thrift(job, submission.key, user=job.role))
 

@@ -122,6 +122,7 @@ def _observation(key: JobKey, task: ScheduledTask, run: int, now: float) -> Task
         host=assigned.slaveHost or "",
         agent_id=assigned.slaveId or "",
         message=(events[-1].message or "") if events else "",
+        metadata=tuple((note.key or "", note.value or "") for note in assigned.task.metadata or ()),
         kill_seen=any(event.status == ScheduleStatus.KILLING for event in events),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -261,6 +262,29 @@ def test_a_key_that_is_taken_is_ours(stage: Stage) -> None:
     stage.step()
     assert stage.phase(job_id) is JobPhase.QUEUED
     assert len(stage.creates()) == 1
+
+
+def test_a_key_that_another_ledger_took_is_not_ours(stage: Stage) -> None:
+    stage.refuse(OutcomeUnknown("the connection broke"))
+    job_id = stage.submitted()
+    stage.see(job_id, "RUNNING", JobPhase.RUNNING, metadata=(("airavata-mesos.ledger", "stranger"),))
+    stage.clock.advance(10)
+    stage.step()
+    assert len(stage.creates()) == 1
+    assert stage.phase(job_id) is JobPhase.FAILED
+    assert "stranger" in stage.provider.job(job_id).reason
+
+
+def test_a_doubtful_create_is_known_again_by_its_metadata(stage: Stage) -> None:
+    stage.refuse(OutcomeUnknown("the connection broke"))
+    job_id = stage.submitted()
+    document: Any = stage.provider.document(job_id)
+    metadata = {entry["key"]: entry["value"] for entry in document["metadata"]}
+    stage.see(job_id, "RUNNING", JobPhase.RUNNING, metadata=tuple(metadata.items()))
+    assert {"airavata-mesos.ledger", "airavata-mesos.id"} <= set(metadata)
+    stage.clock.advance(10)
+    stage.step()
+    assert stage.phase(job_id) is JobPhase.RUNNING
 
 
 def test_nothing_is_sent_while_a_doubtful_job_cannot_be_looked_up(stage: Stage) -> None:

@@ -93,6 +93,12 @@ def test_serial_job() -> None:
         "airavata-mesos.attempt": "2",
         "airavata-mesos.user": "alice",
         "airavata-mesos.name": "A1620574137",
+        "airavata-mesos.accepted": "0",
+        "airavata-mesos.directory": "/scratch/P1",
+        "airavata-mesos.queue": "default",
+        "airavata-mesos.stdout": "slurm-%25j.out",
+        "airavata-mesos.uid": "5001",
+        "airavata-mesos.wall-time": "1800",
     }
     stage_in, run = task.pop("processes")
     assert task == {
@@ -130,7 +136,8 @@ def test_no_braces_for_thermos(text: str) -> None:
 
 def test_an_unsafe_name_stays_out_of_the_metadata() -> None:
     keys = [entry["key"] for entry in serial(a_record(name="{{x}}", user="a\nb"))["metadata"]]
-    assert keys == ["airavata-mesos.id", "airavata-mesos.provider", "airavata-mesos.attempt"]
+    assert keys[:3] == ["airavata-mesos.id", "airavata-mesos.provider", "airavata-mesos.attempt"]
+    assert not {"airavata-mesos.name", "airavata-mesos.user"} & set(keys)
 
 
 @pytest.mark.parametrize("url", ["http://h/{{x}}", "http://h/a b", "file:///etc", "http://h/'\n", ""])
