@@ -176,6 +176,12 @@ class QueueSettings(Settings):
     priority: int = 0
     max_task_failures: int = Field(1, ge=1, description="1: a failed job is not started again")
     template: str = Field("serial", pattern=r"^[A-Za-z0-9_\-]+$", description="job template without ending")
+    values: Mapping[str, str | int | float | bool] = Field(
+        default_factory=dict, description="what the template needs besides: image, instances, gpus"
+    )
+    aurora: Mapping[str, object] = Field(
+        default_factory=dict, description="members of Aurora's job form; they go over those of the template"
+    )
     constraints: Mapping[str, str] = Field(
         default_factory=dict, description="agent attributes, in the form of Aurora's command line"
     )

@@ -11,7 +11,7 @@ import re
 import shlex
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
@@ -55,6 +55,8 @@ class JobContext:
     gpus: int
     finalization_wait: int  # seconds
     inputs_url: str
+    values: Mapping[str, object] = field(default_factory=dict)  # of the queue
+    aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ def job_context(
         gpus=request.resources.gpus,
         finalization_wait=queue.kill_grace_seconds + FINALIZATION_MARGIN_SECONDS,
         inputs_url=inputs_url,
+        values=dict(queue.values),
+        aurora=dict(queue.aurora),
     )
 
 
@@ -280,7 +284,7 @@ class TemplateLibrary:
                 f"template {name}: the result is a JSON {type(document).__name__}, not an object",
                 advice="the outermost brackets must be { and }",
             )
-        return document
+        return merged(document, context.aurora)
 
     def render_wrapper(self, context: WrapperContext) -> str:
         """The shell script that runs the job's script in its sandbox. Repeatable.
@@ -320,11 +324,33 @@ class TemplateLibrary:
 
 
 def _variables(context: JobContext | WrapperContext) -> dict[str, object]:
-    return {field.name: getattr(context, field.name) for field in fields(context)}
+    return {one.name: getattr(context, one.name) for one in fields(context)}
+
+
+def merged(document: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """A document with members of another put over its own.
+
+    Objects are merged, other values replaced; None takes a member away. Metadata is added to what is there,
+    since a job is known again by it.
+    """
+    made = dict(document)
+    for name, value in over.items():
+        before = made.get(name)
+        if value is None:
+            made.pop(name, None)
+        elif isinstance(before, Mapping) and isinstance(value, Mapping):
+            made[name] = merged(before, value)
+        elif name == "metadata" and isinstance(before, list) and isinstance(value, (list, tuple)):
+            made[name] = [*before, *value]
+        else:
+            made[name] = value
+    return made
 
 
 def _to_json(value: object) -> str:
     # Jinja's own filter writes HTML escapes, which are part of the text where no browser undoes them.
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises what tells the name
     return json.dumps(value, allow_nan=False)
 
 

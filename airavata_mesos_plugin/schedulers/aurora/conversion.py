@@ -14,6 +14,7 @@ from airavata_mesos_plugin.gen.aurora.ttypes import (
     Container,
     CoordinatorSlaPolicy,
     CountSlaPolicy,
+    CronCollisionPolicy,
     DockerContainer,
     DockerImage,
     DockerParameter,
@@ -23,6 +24,7 @@ from airavata_mesos_plugin.gen.aurora.ttypes import (
     JobConfiguration,
     LimitConstraint,
     MesosContainer,
+    MesosFetcherURI,
     Metadata,
     Mode,
     PartitionPolicy,
@@ -45,7 +47,7 @@ from airavata_mesos_plugin.schedulers.aurora.jobform import (
 )
 from airavata_mesos_plugin.schedulers.aurora.ports import requested_ports
 
-_THERMOS_DATA_EXCLUDES = {"instances", "update_config", "task_links"}
+_THERMOS_DATA_EXCLUDES = {"instances", "update_config", "task_links", "mesos_fetcher_uris"}
 """What Aurora's client keeps out of the executor's data, so that changing it does not change the task."""
 
 
@@ -72,7 +74,10 @@ def to_thrift(job: AuroraJob, key: JobKey, user: str) -> JobConfiguration:
         tier=job.tier,
         resources=_resources(job),
         constraints=frozenset(constraint(name, text) for name, text in job.constraints.items()),
-        mesosFetcherUris=frozenset(),
+        mesosFetcherUris=frozenset(
+            MesosFetcherURI(value=uri.value, extract=uri.extract, cache=uri.cache, outputFile=uri.output_file)
+            for uri in job.mesos_fetcher_uris
+        ),
         taskLinks=TFrozenDict(job.task_links),
         contactEmail=job.contact,
         executorConfig=_executor(job),
@@ -81,12 +86,22 @@ def to_thrift(job: AuroraJob, key: JobKey, user: str) -> JobConfiguration:
         slaPolicy=_sla_policy(job.sla_policy),
         container=_container(job.container),
     )
-    return JobConfiguration(key=wire_key(key), owner=owner, taskConfig=task, instanceCount=job.instances)
+    return JobConfiguration(
+        key=wire_key(key),
+        owner=owner,
+        taskConfig=task,
+        instanceCount=job.instances,
+        cronSchedule=job.cron_schedule,
+        cronCollisionPolicy=CronCollisionPolicy._NAMES_TO_VALUES[job.cron_collision_policy]
+        if job.cron_schedule is not None
+        else None,
+    )
 
 
 def thermos_data(job: AuroraJob) -> str:
     """The JSON that the executor reads: the whole form with all defaults written out."""
-    document = job.model_dump(mode="json", exclude=_THERMOS_DATA_EXCLUDES, exclude_none=True)
+    excluded = _THERMOS_DATA_EXCLUDES | (set() if job.cron_schedule else {"cron_collision_policy"})
+    document = job.model_dump(mode="json", exclude=excluded, exclude_none=True)
     if not document["task"].get("user"):
         document["task"]["user"] = job.role
     return json.dumps(document, separators=(",", ":"))

@@ -251,6 +251,15 @@ class ContainerForm(_Form):
         return self
 
 
+class FetcherUri(_Form):
+    """What Mesos puts into the sandbox before the start. Aurora's own form lacks it."""
+
+    value: str = Field(min_length=1)
+    extract: bool | None = None
+    cache: bool | None = None
+    output_file: str | None = None
+
+
 class AuroraJob(_Form):
     """One job. ``update_config`` is accepted, since the form has it, and not used: nothing is updated."""
 
@@ -277,6 +286,9 @@ class AuroraJob(_Form):
     partition_policy: PartitionForm | None = None
     sla_policy: SlaForm | None = None
     container: ContainerForm | None = None
+    mesos_fetcher_uris: tuple[FetcherUri, ...] = ()
+    cron_schedule: str | None = None
+    cron_collision_policy: Literal["KILL_EXISTING", "CANCEL_NEW"] = "KILL_EXISTING"
     update_config: Mapping[str, object] | None = None
 
     @model_validator(mode="before")
@@ -298,21 +310,20 @@ class AuroraJob(_Form):
         return document
 
 
-def parse(document: Mapping[str, object]) -> AuroraJob:
-    """The job that a document describes.
+def parse(document: Mapping[str, object], *, cron: bool = False) -> AuroraJob:
+    """The job that a document describes, or with ``cron`` the cron entry.
 
     Raises InvalidRequest that names each wrong member by its path.
     """
-    if document.get("cron_schedule"):
+    if cron and not document.get("cron_schedule"):
+        raise InvalidRequest("the job configuration is wrong: cron_schedule: a cron entry needs one")
+    if document.get("cron_schedule") and not cron:
         raise InvalidRequest(
             "the job configuration is wrong: cron_schedule: a cron entry is no job that can be submitted"
         )
-    known = {
-        # A cron job is refused above; its policy alone, which Aurora's client always writes, means nothing.
-        name: value
-        for name, value in document.items()
-        if name not in ("cron_schedule", "cron_collision_policy")
-    }
+    # Aurora's own client always writes a policy, also for jobs that are no cron entries.
+    meaningless = () if cron else ("cron_schedule", "cron_collision_policy")
+    known = {name: value for name, value in document.items() if name not in meaningless}
     for place, text in _texts(known, ""):
         if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
             raise InvalidRequest(
