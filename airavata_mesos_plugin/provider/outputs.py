@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 STAGE_IN = "stage_in"
 """Name of the Thermos process that brings the inputs, in all job templates."""
 
+STAGE_IN_LINES = 3
+"""How much of what it said is told when it failed."""
+
 
 class OutputCollector:
     """Takes jobs from FETCHING to their end."""
@@ -168,7 +171,7 @@ class OutputCollector:
         return f"the job did not start, its inputs did not reach the agent: {said}".removesuffix(": ")
 
     def _stage_in_stderr(self, record: JobRecord) -> str:
-        """The last line that the last run of the stage-in process printed; empty when there is none."""
+        """What the last run of the stage-in process said at its end; empty when it said nothing."""
         logs = f"{layout.THERMOS_LOGS}/{STAGE_IN}"
         try:
             address = self.address(record)
@@ -177,7 +180,9 @@ class OutputCollector:
             text = self._parts.files.read(address, f"{logs}/{last}/stderr", 0).decode(errors="replace")
         except AiravataMesosError:
             return ""
-        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+        # tar, which comes last, only says that what the download gave it was not whole.
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return "; ".join(lines[-STAGE_IN_LINES:])
 
 
 def _may_work_later(record: JobRecord, error: AiravataMesosError) -> bool:
