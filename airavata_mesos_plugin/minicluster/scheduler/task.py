@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from thrift.Thrift import TFrozenDict
+
 from airavata_mesos_plugin.gen.aurora import ttypes as api
 from airavata_mesos_plugin.minicluster.scheduler.names import JobKey, key_of
 from airavata_mesos_plugin.minicluster.scheduler.normal import replaced
@@ -92,7 +94,7 @@ class Task:
             slaveId=self.agent_id,
             slaveHost=self.host,
             task=config,
-            assignedPorts=dict(self.ports),
+            assignedPorts=TFrozenDict(self.ports),
             instanceId=self.instance,
         )
         return api.ScheduledTask(

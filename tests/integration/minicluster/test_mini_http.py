@@ -107,7 +107,7 @@ def test_get_needs_a_message_too_and_other_methods_are_refused(cluster: Threaded
     assert request(cluster.scheduler_url, "/api", "PUT", CALL).status == 405
 
 
-@pytest.mark.parametrize("method", ["noSuchCall", "startJobUpdate", "setQuota"])
+@pytest.mark.parametrize("method", ["noSuchCall", "commitRecovery", "stageRecovery"])
 def test_calls_that_are_missing_are_thrift_exceptions(cluster: ThreadedCluster, method: str) -> None:
     reply = post(cluster, json.dumps([1, method, 1, 3, {}]).encode(), Content_Type=JSON)
     text = f"Invalid method name: '{method}'"
