@@ -35,6 +35,7 @@ class SshAdaptor:
         self._free: list[paramiko.Transport] = []
         self._lock = threading.Lock()
         self._opened: list[paramiko.Transport] = []
+        self.sessions = 0  # that one connection may have, as Airavata believes
 
     def close(self) -> None:
         """Close all connections."""
@@ -96,17 +97,6 @@ class SshAdaptor:
         """Copy a file of the host to a local one by scp. Raises SshError."""
         self._copy(lambda channel: airavata_scp.download(channel, str(source), target))
 
-    def sessions_per_connection(self) -> int:
-        """MaxSessions of the server's settings where they can be read over SFTP, else 1."""
-        with self._sftp() as sftp:
-            try:
-                with sftp.open(SERVER_SETTINGS) as file:
-                    text = file.read().decode()
-            except OSError:
-                return 1
-        found = re.search(r"^MaxSessions (\d+)", text, re.MULTILINE)
-        return int(found[1]) if found else 1
-
     def _copy(self, copy: airavata_scp.Copy) -> None:
         with self._transport() as transport:
             channel = transport.open_session()
@@ -153,9 +143,24 @@ class SshAdaptor:
             transport.close()
             raise SshError(f"cannot log in: {error}") from error
         transport.set_keepalive(5)
+        self.sessions = _sessions(transport)
         with self._lock:
             self._opened.append(transport)
         return transport
+
+
+def _sessions(transport: paramiko.Transport) -> int:
+    """MaxSessions of the server's settings where they can be read over SFTP, else 1."""
+    sftp = paramiko.SFTPClient.from_transport(transport)
+    assert sftp is not None
+    with sftp:
+        try:
+            with sftp.open(SERVER_SETTINGS) as file:
+                text = file.read().decode()
+        except OSError:
+            return 1
+    found = re.search(r"^MaxSessions (\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 1
 
 
 def _mode(sftp: paramiko.SFTPClient, path: str) -> int | None:

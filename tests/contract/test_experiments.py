@@ -43,11 +43,14 @@ def clean(process: Process) -> None:
 
 
 def test_develop_success_with_archive(door: Door) -> None:
-    process = door.develop.launch(experiment(archive=True))
+    pace = Pace()
+    gateway = door.gateway(Develop, pace=pace)
+    process = gateway.launch(experiment(archive=True))
     assert process.job_states == ["SUBMITTED", "QUEUED"]
-    told = door.follow(door.develop, process)
+    told = door.follow(gateway, process)
     assert told in (["QUEUED", "ACTIVE", "COMPLETE"], ["ACTIVE", "COMPLETE"])
     clean(process)
+    assert pace.asked == []  # nothing had to be looked for twice
     assert process.verified
     assert (process.state, process.experiment_state) == ("COMPLETED", "COMPLETED")
     assert contents(process) == FILES
@@ -61,8 +64,10 @@ def test_develop_success_with_archive(door: Door) -> None:
 
 
 def test_master_success(door: Door) -> None:
-    process = door.master.run(experiment())
+    pace = Pace()
+    process = door.gateway(Master, pace=pace).run(experiment())
     clean(process)
+    assert set(pace.asked) <= {5.0}  # no output had to be looked for twice
     assert process.job_states[0] == "SUBMITTED"
     assert process.job_states[-1] == "COMPLETE"
     assert set(process.job_states) <= {"SUBMITTED", "QUEUED", "ACTIVE", "COMPLETE"}
@@ -286,3 +291,13 @@ def test_outputs_are_whole_when_the_end_is_seen(door: Door) -> None:
     assert [name for name in there if name.startswith(".")] == []
     assert master.ssh.size(process.directory / "large") == size
     (process.directory / "large").unlink()
+
+
+def test_the_monitors_of_queues_and_counts_work_over_ssh(door: Door) -> None:
+    caller = door.develop.caller
+    assert caller.queue_available("default")
+    up, running, waiting = caller.queue_status("default")
+    assert up
+    assert running + waiting == 1  # the one node, in use or not
+    assert (caller.count("pending"), caller.count("running")) == (0, 0)
+    assert door.ssh.sessions >= 1
