@@ -7,7 +7,7 @@ import sys
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import admin, demo, jobs, registration, run
+from airavata_mesos_plugin.cli import admin, aurora, demo, jobs, registration, run
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
@@ -36,6 +36,7 @@ for _part in (
     jobs.logs,
     jobs.outputs,
     jobs.render,
+    aurora.aurora,
     demo.demo,
 ):
     command.add_command(_part)

@@ -211,7 +211,11 @@ class AuroraClient:
 
     def quota(self, role: str) -> views.Quota:
         """Quota of a role and what is used of it."""
-        return views.quota(self._call("getQuota", role, ownerRole=role))
+        return views.quota(self.quota_struct(role))
+
+    def quota_struct(self, role: str) -> Any:
+        """The same as the struct that was sent."""
+        return self._call("getQuota", role, ownerRole=role)
 
     def populate(self, configuration: JobConfiguration) -> views.Config:
         """A task configuration with the server's defaults; nothing is created. Raises InvalidRequest."""
