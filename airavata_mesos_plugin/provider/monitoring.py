@@ -9,10 +9,11 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)
 
-_WITH_SCHEDULER = (JobPhase.QUEUED, JobPhase.RUNNING)
+_WITH_SCHEDULER = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
 
 
 class Monitor:
@@ -30,7 +31,8 @@ class Monitor:
         """
         parts = self._parts
         scheduler = parts.schedulers[cluster]
-        records = [r for r in parts.ledger.active(cluster) if r.phase in _WITH_SCHEDULER]
+        there = JobSelection(clusters=frozenset({cluster}), phases=_WITH_SCHEDULER)
+        records = parts.ledger.jobs(there)[::-1]  # the oldest first
         if not records:
             return
         try:

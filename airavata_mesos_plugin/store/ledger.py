@@ -128,7 +128,8 @@ class Ledger(LedgerReader):
                 first = first or job_id
                 made = key(job_id, 1)
                 cursor.execute(
-                    "UPDATE jobs SET role = ?, environment = ?, key_name = ?, array_id = ? WHERE id = ?",
+                    "UPDATE jobs SET role = ?, environment = ?, key_name = ?, array_id = ?,"
+                    " version = version + 1 WHERE id = ?",
                     (made.role, made.environment, made.name, first if request.array else None, job_id),
                 )
                 self._record(cursor, job_id, JobPhase.ACCEPTED, source, "", "", now)
@@ -398,7 +399,8 @@ class Ledger(LedgerReader):
     def _update(cursor: sqlite3.Cursor, job_id: int, changes: dict[str, object]) -> None:
         values = [value.value if isinstance(value, Enum) else value for value in changes.values()]
         columns = ", ".join(f"{column} = ?" for column in changes)
-        cursor.execute(f"UPDATE jobs SET {columns} WHERE id = ?", (*values, job_id))
+        # Readers keep a record for as long as its version is the same.
+        cursor.execute(f"UPDATE jobs SET {columns}, version = version + 1 WHERE id = ?", (*values, job_id))
 
     @staticmethod
     def _record(

@@ -10,6 +10,7 @@ from pathlib import Path
 from airavata_mesos_plugin.errors import LedgerError, NotFound
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobRecord, PastAttempt
 from airavata_mesos_plugin.store import waiting
+from airavata_mesos_plugin.store.recent import RecentRecords
 from airavata_mesos_plugin.store.rows import SCHEMA_VERSION, to_attempt, to_event, to_record
 from airavata_mesos_plugin.store.selection import JobSelection
 
@@ -49,9 +50,15 @@ class LedgerReader:
         return None if job_id is None else self._fetch(cursor, job_id)
 
     def jobs(self, selection: JobSelection) -> list[JobRecord]:
-        """The selected jobs, newest first."""
-        text, values = selection.query()
-        return [to_record(row) for row in self._reader().execute(text, values)]
+        """The selected jobs, newest first. One that did not change is the same object as the last time."""
+        cursor = self._reader()
+        if selection.narrow or selection.to_submit:
+            return [to_record(row) for row in cursor.execute(*selection.query())]
+        cursor.execute("BEGIN")  # all that follows sees one state of the ledger
+        try:
+            return self._recent.records(cursor, selection)
+        finally:
+            cursor.execute("COMMIT")
 
     def active(self, cluster: str | None = None) -> list[JobRecord]:
         """All jobs that are not over, oldest first."""
@@ -112,6 +119,7 @@ class LedgerReader:
         self._lock = threading.RLock()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._recent = RecentRecords()
 
     def _check_version(self, version: int) -> None:
         if version > SCHEMA_VERSION:

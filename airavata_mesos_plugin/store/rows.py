@@ -70,7 +70,8 @@ CREATE TABLE jobs (
     wait_reason TEXT NOT NULL DEFAULT '',
     eligible_at REAL,
     requeue_requested_at REAL,
-    requeue_requested_by TEXT NOT NULL DEFAULT ''
+    requeue_requested_by TEXT NOT NULL DEFAULT '',
+    version INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({ACTIVE_VALUES});
 CREATE INDEX jobs_by_name ON jobs (job_name);

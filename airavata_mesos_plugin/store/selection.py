@@ -23,7 +23,12 @@ class JobSelection:
     labels: frozenset[tuple[str, str]] | None = None  # a job must have all of them
     limit: int | None = None
 
-    def query(self) -> tuple[str, list[object]]:
+    @property
+    def narrow(self) -> bool:
+        """True when the number of jobs is limited by the selection itself."""
+        return self.ids is not None or self.families is not None or self.limit is not None
+
+    def query(self, columns: str = "*") -> tuple[str, list[object]]:
         """The SQL statement and its values."""
         conditions: list[str] = []
         values: list[object] = []
@@ -51,7 +56,7 @@ class JobSelection:
         for name, value in sorted(self.labels or ()):
             conditions.append("id IN (SELECT job_id FROM labels WHERE name = ? AND value = ?)")
             values += [name, value]
-        text = "SELECT * FROM jobs"
+        text = f"SELECT {columns} FROM jobs"
         if conditions:
             text += " WHERE " + " AND ".join(conditions)
         text += " ORDER BY id DESC"

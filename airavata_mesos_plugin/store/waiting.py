@@ -49,12 +49,22 @@ class Verdict:
     dependency: str
 
 
+_SETTLED = (
+    "dependency = '' AND held IS NOT NULL"
+    f" AND wait_reason = CASE held WHEN '{Hold.USER.value}' THEN 'JobHeldUser' ELSE 'JobHeldAdmin' END"
+)
+"""Condition of a job that stays as it is for as long as nobody releases it."""
+
+
 def kept_back(cursor: sqlite3.Cursor, cluster: str) -> list[KeptBack]:
-    """The jobs of a cluster that are kept back and that nobody wants to end, oldest first."""
+    """The jobs of a cluster that are kept back, about which something may be decided, oldest first.
+
+    Left out are those that somebody wants to end, and held ones that wait for nothing else.
+    """
     rows = cursor.execute(
         "SELECT id, job_name, user, array_id, array_index, array_limit, held, begin_at, dependency,"
         f" wait_reason FROM jobs WHERE phase = '{JobPhase.ACCEPTED.value}' AND wait_reason <> ''"
-        " AND cluster = ? AND cancel_requested_at IS NULL ORDER BY id",
+        f" AND cluster = ? AND cancel_requested_at IS NULL AND NOT ({_SETTLED}) ORDER BY id",
         (cluster,),
     )
     return [
@@ -133,7 +143,7 @@ def oldest_active(cursor: sqlite3.Cursor, names: Iterable[tuple[str, str]]) -> d
 def decide(cursor: sqlite3.Cursor, verdicts: Sequence[Verdict], now: float) -> None:
     """Write what was decided; a job that went on meanwhile is left alone."""
     cursor.executemany(
-        "UPDATE jobs SET wait_reason = ?, dependency = ?,"
+        "UPDATE jobs SET version = version + 1, wait_reason = ?, dependency = ?,"
         " eligible_at = CASE WHEN ? = '' THEN ? ELSE eligible_at END"
         f" WHERE id = ? AND phase = '{JobPhase.ACCEPTED.value}'",
         [(v.wait_reason, v.dependency, v.wait_reason, now, v.id) for v in verdicts],
