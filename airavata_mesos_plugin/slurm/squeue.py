@@ -8,6 +8,7 @@ in the default tables a name is one word, and ``--json`` heeds the filters.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import documents, entries, selecting, table, values, view
 from airavata_mesos_plugin.slurm import squeue_fields as fields
 from airavata_mesos_plugin.slurm.entries import Entry
+from airavata_mesos_plugin.slurm.known_lines import KnownLines
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
 from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
@@ -117,7 +119,10 @@ def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
             documents.as_yaml(document) if options.has("yaml") else documents.as_json(document), errors
         )
     header = not options.has("noheader")
-    stdout = table.render(layout.columns, rows, header=header)
+    if layout.lines is not None:
+        stdout = layout.lines.render(rows, header=header)
+    else:
+        stdout = table.render(layout.columns, rows, header=header)
     if layout.with_date and header:
         here = datetime.fromtimestamp(now, view.zone(invocation.environ))
         stdout = here.strftime("%a %b %d %H:%M:%S %Y") + "\n" + stdout
@@ -131,6 +136,7 @@ class _Layout:
     columns: list[table.Column[Entry]]
     one_word: bool  # names must not look like several columns: one of the default tables
     with_date: bool
+    lines: KnownLines | None = None  # of the default table
 
 
 def _layout(options: Parsed, invocation: Invocation, provider: JobProvider, complaints: list[str]) -> _Layout:
@@ -148,6 +154,8 @@ def _layout(options: Parsed, invocation: Invocation, provider: JobProvider, comp
         standard = LONG_FORMAT if long else START_FORMAT if start else DEFAULT_FORMAT
         if steps:
             standard = LONG_STEPS_FORMAT if long else STEPS_FORMAT
+        if standard == DEFAULT_FORMAT:
+            return _DEFAULT_LAYOUT
         columns, _ = table.parse_format(standard, fields.STEP_LETTERS if steps else fields.LETTERS)
         return _Layout(columns, one_word=True, with_date=long)
     if named:
@@ -158,6 +166,12 @@ def _layout(options: Parsed, invocation: Invocation, provider: JobProvider, comp
         columns, unknown = table.parse_format(fields.ALL if text == "%all" else text, letters)
     complaints += [f"squeue: error: Invalid job format specification: {word}" for word in unknown]
     return _Layout(columns, one_word=False, with_date=False)
+
+
+_DEFAULT_COLUMNS, _ = table.parse_format(DEFAULT_FORMAT, fields.LETTERS)
+_DEFAULT_LAYOUT = _Layout(
+    _DEFAULT_COLUMNS, one_word=True, with_date=False, lines=KnownLines(_DEFAULT_COLUMNS)
+)
 
 
 @dataclass(frozen=True)
@@ -198,7 +212,7 @@ def _select(options: Parsed, invocation: Invocation, provider: JobProvider, comp
         if len(ids) == 1 and not selecting.family(provider, [ids[0].id]):
             raise CommandFailed("slurm_load_jobs error: Invalid job id specified")
         jobs = selecting.find(provider, ids, selection)
-    return _Chosen([job for job in jobs if _fits(job, options)], ids)
+    return _Chosen(_fitting(jobs, options), ids)
 
 
 def _rows(
@@ -310,15 +324,20 @@ def _check_nodes(text: str | None, provider: JobProvider) -> None:
             raise CommandFailed(f"squeue: error: Invalid node name {name}")
 
 
-def _fits(job: JobRecord, options: Parsed) -> bool:
-    """The conditions that the ledger does not look for by itself."""
-    for name, value in (
-        ("account", job.request.account),
-        ("qos", job.request.qos),
-        ("reservation", job.request.reservation),
-    ):
-        text = options.value(name)
-        if text is not None and value not in values.parse_list(text):
-            return False
-    text = options.value("nodelist")
-    return text is None or job.host in values.expand_hosts(text)
+def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
+    """Those that meet the conditions which the ledger does not look for by itself."""
+    for name, value in _OTHER_CONDITIONS.items():
+        if (text := options.value(name)) is not None:
+            wanted = frozenset(values.parse_list(text))
+            jobs = [job for job in jobs if value(job) in wanted]
+    if (text := options.value("nodelist")) is not None:
+        hosts = frozenset(values.expand_hosts(text))
+        jobs = [job for job in jobs if job.host in hosts]
+    return jobs
+
+
+_OTHER_CONDITIONS: dict[str, Callable[[JobRecord], str]] = {
+    "account": lambda job: job.request.account,
+    "qos": lambda job: job.request.qos,
+    "reservation": lambda job: job.request.reservation,
+}

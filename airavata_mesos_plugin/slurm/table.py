@@ -88,14 +88,24 @@ def render(columns: Sequence[Column[Row]], rows: Iterable[Row], *, header: bool)
     """The table with one line per row, each ended by a newline."""
     lines = []
     if header:
-        lines.append("".join(column.cell(column.field.heading if column.field else "") for column in columns))
-    lines.extend(
-        "".join(column.cell(visible(column.field.value(row)) if column.field else "") for column in columns)
-        for row in rows
-    )
-    return "".join(f"{line}\n" for line in lines)
+        lines.append(heading(columns))
+    lines.extend(line(columns, row) for row in rows)
+    return "".join(lines)
+
+
+def heading(columns: Sequence[Column[Row]]) -> str:
+    """The first line of a table, ended by a newline."""
+    return "".join([column.cell(column.field.heading if column.field else "") for column in columns]) + "\n"
+
+
+def line(columns: Sequence[Column[Row]], row: Row) -> str:
+    """The line of one row, ended by a newline."""
+    cells = [column.cell(visible(column.field.value(row)) if column.field else "") for column in columns]
+    return "".join(cells) + "\n"
 
 
 def visible(text: str) -> str:
     """``text`` with a question mark for each character that would break a line or move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)

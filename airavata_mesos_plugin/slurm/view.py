@@ -143,7 +143,12 @@ def run_time(job: JobRecord, now: float) -> float:
     """Seconds that the task has run, up to its end; 0 when it never started."""
     if job.started_at is None:
         return 0.0
-    return max(0.0, (now if job.ended_at is None and not job.phase.final else end(job)) - job.started_at)
+    return max(0.0, (now if run_time_grows(job) else end(job)) - job.started_at)
+
+
+def run_time_grows(job: JobRecord) -> bool:
+    """True when the task has started and not ended."""
+    return job.started_at is not None and job.ended_at is None and not job.phase.final
 
 
 def end(job: JobRecord) -> float:
