@@ -10,10 +10,15 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from . import commands, fetch, monitoring
+from . import commands, crowd, fetch, monitoring
 from .measure import BenchmarkFailed
 
-BENCHMARKS = {"commands": commands.run, "monitoring": monitoring.run, "fetch": fetch.run}
+BENCHMARKS = {
+    "commands": commands.run,
+    "crowd": crowd.run,
+    "monitoring": monitoring.run,
+    "fetch": fetch.run,
+}
 
 
 def main() -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from .measure import (
     ProcessRun,
     alternate,
     first_line,
+    job_directory,
     print_table,
     succeeded,
     verdict,
@@ -62,7 +61,7 @@ class _Side:
 
 def run() -> None:
     """Print the table. Raises BenchmarkFailed when a side does not work or answers something wrong."""
-    with SlurmPeer() as slurm, OurDaemon() as daemon, _job_directory() as directory:
+    with SlurmPeer() as slurm, OurDaemon() as daemon, job_directory() as directory:
         script = directory / "job.sh"
         script.write_text(JOB_SCRIPT)
         ours, theirs = _fill("ours", daemon, script), _fill("SLURM", slurm, script)
@@ -89,18 +88,6 @@ def run() -> None:
                 *[[figures.name, *figures.milliseconds(), "", "", ""] for figures in squeue[2:]],
             ],
         )
-
-
-@contextmanager
-def _job_directory() -> Iterator[Path]:
-    """A new directory, which all jobs are submitted from."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="bench-jobs-") as name:
-        os.chdir(name)
-        try:
-            yield Path(name)
-        finally:
-            os.chdir(before)
 
 
 def _fill(label: str, system: OurDaemon | SlurmPeer, script: Path) -> _Side:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +47,7 @@ class Contestant:
     environment: Mapping[str, str]
     check: Callable[[ProcessRun], None]
     prepare: Callable[[], None] = lambda: None  # before each run, not timed
+    more: Callable[[], Sequence[str]] = tuple  # arguments that are others in each run
 
 
 @dataclass
@@ -115,12 +118,24 @@ def alternate(contestants: Sequence[Contestant], rounds: int, warmups: int = 3) 
     for turn in range(-warmups, rounds):
         for contestant, figure in zip(contestants, figures, strict=True):
             contestant.prepare()
-            run = run_process(contestant.argv, contestant.environment)
+            run = run_process([*contestant.argv, *contestant.more()], contestant.environment)
             contestant.check(run)
             if turn >= 0:
                 figure.seconds.append(run.seconds)
                 figure.cpu_seconds.append(run.cpu_seconds)
     return figures
+
+
+@contextmanager
+def job_directory() -> Iterator[Path]:
+    """A new directory, which all jobs are submitted from."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="bench-jobs-") as name:
+        os.chdir(name)
+        try:
+            yield Path(name)
+        finally:
+            os.chdir(before)
 
 
 def succeeded(run: ProcessRun) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +25,16 @@ _SETTLED = frozenset({"queued", "running"})
 class OurDaemon:
     """Context manager: a daemon that takes jobs when entered, nothing left of it when left."""
 
-    def __init__(self) -> None:
+    def __init__(self, fill: Callable[[OurDaemon], None] | None = None) -> None:
+        """``fill`` puts jobs into the home directory before the daemon starts."""
         self._stack = ExitStack()
+        self._fill = fill
         self.directory = Path()
+
+    @property
+    def home(self) -> Home:
+        """The home directory of the daemon."""
+        return Home(self.directory / "home")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,7 +46,9 @@ class OurDaemon:
         with ExitStack() as stack:
             self.directory = Path(tempfile.mkdtemp(prefix="bench-ours-"))
             stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
-            home = Home(self.directory / "home")
+            home = self.home
+            if self._fill is not None:
+                self._fill(self)
             cli = [sys.executable, "-m", "airavata_mesos_plugin.cli", "--home", str(home.directory)]
             servers = stack.enter_context(Servers(self.directory))
             servers.start(

@@ -106,6 +106,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 KillWait=30
 MinJobAge=300
+MaxJobCount=50000
 MessageTimeout=10
 DefMemPerCPU=500
 AccountingStorageType=accounting_storage/slurmdbd

@@ -83,20 +83,20 @@ class SlurmPeer:
         """The path of a command."""
         return program(name)
 
-    def submit(self, script: Path) -> int:
+    def submit(self, script: Path, *options: str) -> int:
         """Submit a script; its id."""
-        printed = self._run("sbatch", str(script))
+        printed = self._run("sbatch", *options, str(script))
         found = re.fullmatch(r"Submitted batch job (\d+)\n", printed)
         if found is None:
             raise BenchmarkFailed(f"SLURM's sbatch prints {printed!r}")
         return int(found[1])
 
-    def wait_for_accounting(self, job_id: int) -> None:
+    def wait_for_accounting(self, job_id: int, seconds: float = 30.0) -> None:
         """Until sacct knows a job that waits; the record comes some seconds after the submission."""
         wait_until(
             f"SLURM's sacct knows job {job_id}",
             lambda: "PENDING" in self._run("sacct", "-X", "-n", "-o", "State", "-j", str(job_id)),
-            30,
+            seconds,
         )
 
     def _run(self, name: str, *arguments: str) -> str:
@@ -209,7 +209,7 @@ class SlurmPeer:
     def _cancel_all(self) -> None:
         """So that the node daemon ends the running jobs before it is stopped itself."""
         run_process([program("scancel"), "-u", getpass.getuser()], self._environment)
-        wait_until("SLURM's jobs have ended", lambda: not self._run("squeue", "-h").strip(), 60)
+        wait_until("SLURM's jobs have ended", lambda: not self._run("squeue", "-h").strip(), 120)
 
 
 def _own_loopback_address() -> str:
