@@ -57,6 +57,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-with-parent", action="store_true", help="end, with all tasks, when the parent process ends"
     )
+    parser.add_argument("--durable", action="store_true", help="the scheduler's state survives a restart")
+    parser.add_argument("--state-dir", type=Path, help="where that state is (default: the work directory)")
+    parser.add_argument(
+        "--zookeeper", default="", metavar="HOST:PORT,...", help="ensemble that elects the leader"
+    )
+    parser.add_argument("--serverset-path", default=ClusterSettings.serverset_path)
+    parser.add_argument("--schedulers", type=int, default=1, help="schedulers, of which one leads")
+    parser.add_argument(
+        "--max-leading-duration",
+        type=_positive(float),  # type: ignore[arg-type]
+        default=ClusterSettings.max_leading_duration,
+        help="seconds after which a leader steps down",
+    )
+    parser.add_argument("--shiro-ini", type=Path, help="accounts and permissions for basic authentication")
     parser.add_argument(
         "--control", action="store_true", help="answer the calls that switch faults on, for tests"
     )
@@ -78,6 +92,13 @@ def _settings(options: argparse.Namespace) -> ClusterSettings:
         master_port=options.master_port,
         agents=(agent,),
         control=options.control,
+        durable=options.durable,
+        state_dir=options.state_dir,
+        zookeeper=options.zookeeper,
+        serverset_path=options.serverset_path,
+        schedulers=options.schedulers,
+        max_leading_duration=options.max_leading_duration,
+        shiro_ini=options.shiro_ini,
     )
 
 
@@ -100,6 +121,7 @@ async def _run(settings: ClusterSettings, parent: int | None) -> None:
         line = {
             "cluster": settings.cluster_name,
             "scheduler": cluster.scheduler_url,
+            "schedulers": cluster.scheduler_urls,
             "master": cluster.master_url,
             "agents": cluster.agent_urls,
             "pid": os.getpid(),
@@ -116,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(_run(_settings(options), parent if options.exit_with_parent else None))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"minicluster: cannot start: {error}\n")
         return 1
     return 0

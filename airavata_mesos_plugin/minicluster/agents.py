@@ -87,6 +87,11 @@ class Agents:
         self.slots.append(slot)
         self._register(slot)
 
+    async def end_all(self) -> None:
+        """End all tasks; the agents stay."""
+        for slot in self.slots:
+            await slot.agent.stop()
+
     async def stop(self) -> None:
         """End all tasks and close all sockets; nothing runs afterwards."""
         self._framework = None

@@ -1,8 +1,10 @@
-"""The whole cluster: agents, master and scheduler, wired together and listening."""
+"""The whole cluster: agents, master and schedulers, wired together and listening."""
 
 from __future__ import annotations
 
+import logging
 import socket
+import uuid
 from types import TracebackType
 
 from airavata_mesos_plugin.minicluster.agents import Agents
@@ -11,57 +13,97 @@ from airavata_mesos_plugin.minicluster.faults import Faults
 from airavata_mesos_plugin.minicluster.http.control import ControlHttp
 from airavata_mesos_plugin.minicluster.http.master import MasterHttp
 from airavata_mesos_plugin.minicluster.http.scheduler import SchedulerHttp
+from airavata_mesos_plugin.minicluster.http.security import Security, accounts_of, read_ini
 from airavata_mesos_plugin.minicluster.http.server import Routes, Server
 from airavata_mesos_plugin.minicluster.mesos.master import Master
 from airavata_mesos_plugin.minicluster.node import Node
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings
+from airavata_mesos_plugin.minicluster.state import Lock, SqliteJournal
+
+_LOG = logging.getLogger(__name__)
+
+
+def _security(settings: ClusterSettings) -> Security | None:
+    if settings.users is None and settings.shiro_ini is None:
+        return None
+    accounts = {} if settings.shiro_ini is None else read_ini(settings.shiro_ini)
+    return Security({**accounts, **accounts_of(settings.users or {})})
 
 
 class MiniCluster:
     """Runs on the event loop that calls `start`.  `async with` starts and stops it."""
 
     def __init__(self, settings: ClusterSettings, clock: Clock | None = None) -> None:
+        """Raises ValueError for settings that do not go together."""
+        if settings.schedulers < 1 or (settings.schedulers > 1 and not settings.zookeeper):
+            raise ValueError("several schedulers need a ZooKeeper in which they elect their leader")
         self.settings = settings
+        self.token = uuid.uuid4().hex
         self.clock = OffsetClock(clock if clock is not None else LoopClock())
         self.master = Master(settings.cluster_name, settings.max_completed_tasks)
         self.agents = Agents(settings, self.clock, self.master)
         self.faults = Faults()
-        self.scheduler = Scheduler(settings, self.clock, self.agents, socket.gethostname())
-        self._node = Node(settings)
+        self.nodes = [Node(settings, self.clock, self) for _ in range(settings.schedulers)]
+        self._lock = Lock(settings.state_path / "scheduler.lock")
+        self._journal: SqliteJournal | None = None
         self._servers: list[Server] = []
-        self.scheduler_url = ""
         self.master_url = ""
+
+    @property
+    def leader(self) -> Node | None:
+        """The scheduler that leads, if it is one of this cluster's."""
+        return next((node for node in self.nodes if node.scheduler is not None), None)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Raises RuntimeError when none of this cluster leads."""
+        leader = self.leader
+        if leader is None or leader.scheduler is None:
+            raise RuntimeError("no scheduler of this cluster leads")
+        return leader.scheduler
+
+    @property
+    def scheduler_url(self) -> str:
+        """That of the first scheduler, which sends clients on when another one leads."""
+        return self.nodes[0].url
+
+    @property
+    def scheduler_urls(self) -> list[str]:
+        return [node.url for node in self.nodes]
 
     @property
     def agent_urls(self) -> list[str]:
         return [slot.server.url for slot in self.agents.slots]
 
     async def start(self) -> None:
-        """Listen and take jobs. Raises OSError when a port is taken or the work directory cannot be made;
-        nothing is left listening then."""
+        """Listen and take jobs. Raises OSError when a port is taken or a directory cannot be used, and
+        ValueError for accounts that cannot be read; nothing is left listening then."""
         self.settings.work_dir.mkdir(parents=True, exist_ok=True)
+        self.settings.state_path.mkdir(parents=True, exist_ok=True)
         try:
             for agent_settings in self.settings.agents:
                 await self.agents.start(agent_settings)
             self.master_url = await self._serve(MasterHttp(self.master).routes(), self.settings.master_port)
             self.master.port = self._servers[-1].port
-            routes = dict(SchedulerHttp(self._node, self.faults, self.clock).routes())
-            if self.settings.control:
-                routes.update(ControlHttp(self.faults, self.agents, self.clock).routes())
-            self._node.scheduler = self.scheduler
-            self.agents.connect(self.scheduler)
-            self.scheduler_url = await self._serve(routes, self.settings.scheduler_port)
-            self._node.url = self.master.scheduler_url = self.scheduler_url
-        except OSError:
+            security = _security(self.settings)
+            for number, node in enumerate(self.nodes):
+                routes = dict(SchedulerHttp(node, self.faults, self.clock, security).routes())
+                if self.settings.control:
+                    routes.update(ControlHttp(self).routes())
+                node.url = await self._serve(routes, self.settings.scheduler_port if number == 0 else 0)
+                self.master.scheduler_url = self.scheduler_url
+                await node.start()
+        except (OSError, ValueError):
             await self.stop()
             raise
-        self.scheduler.start()
 
     async def stop(self) -> None:
         """End all tasks and close all sockets; nothing runs afterwards.  May be repeated."""
-        self.scheduler.stop()
+        for node in self.nodes:
+            await node.stop()
         await self.agents.stop()
+        self._lock.give_back()
         while self._servers:
             await self._servers.pop().stop()
 
@@ -79,3 +121,33 @@ class MiniCluster:
         self._servers.append(server)
         await server.start(port)
         return server.url
+
+    # What a leader takes over and hands on (node.Throne)
+
+    async def ascend(self) -> Scheduler | None:
+        if self.settings.remembers:
+            if not self._lock.take():
+                return None
+            self._journal = SqliteJournal(self.settings.state_path / "scheduler.db", self.clock)
+        scheduler = Scheduler(self.settings, self.clock, self.agents, socket.gethostname(), self._journal)
+        if self._journal is not None:
+            scheduler.restore(self._journal.all())
+        self.agents.connect(scheduler)
+        scheduler.start()
+        scheduler.reconcile()
+        return scheduler
+
+    async def descend(self, scheduler: Scheduler) -> None:
+        scheduler.stop()
+        self.agents.disconnect(scheduler)
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            try:
+                journal.close()
+            except OSError as error:
+                _LOG.error("what changed last is forgotten: %s", error)
+
+    async def yield_state(self) -> None:
+        if self._lock.held:
+            await self.agents.end_all()
+            self._lock.give_back()

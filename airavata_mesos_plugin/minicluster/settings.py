@@ -39,6 +39,25 @@ class ClusterSettings:
     scheduler_port: int = 0
     master_port: int = 0
     agents: tuple[AgentSettings, ...] = (AgentSettings(),)
+    state_dir: Path | None = None
+    """Where that file is; processes of one host that share it take turns in leading."""
+    schedulers: int = 1
+    """Scheduler processes, as seen from outside: each has a port of its own, one leads."""
+    zookeeper: str = ""
+    """`host:port,host:port/chroot` of the ensemble in which the schedulers elect their leader; without one
+    the only scheduler leads."""
+    serverset_path: str = "/aurora/scheduler"
+    serverset_endpoint: str = "http"
+    zk_digest: str = ""
+    """`user:password`: only this identity may write what the schedulers publish."""
+    zk_session_timeout: float = 15.0
+    zk_connection_timeout: float = 10.0
+    max_leading_duration: float = 86400.0
+    """A leader steps down by itself after this, as Aurora's does once a day."""
+    users: Mapping[str, tuple[str, tuple[str, ...]]] | None = None
+    """For basic authentication: name to password and permissions. None: everybody may do everything."""
+    shiro_ini: Path | None = None
+    """The same in the form of Aurora's INI file."""
     control: bool = False
     """Whether the control calls that switch faults on answer on the scheduler's port."""
 
@@ -113,5 +132,14 @@ class ClusterSettings:
     max_request_bytes: int = 64 * 1024 * 1024
 
     @property
+    def remembers(self) -> bool:
+        """Another leader goes on from what this one leaves."""
+        return self.durable or bool(self.zookeeper)
+
+    @property
+    def state_path(self) -> Path:
+        return self.state_dir or self.work_dir
+
+    @property
     def backup_dir(self) -> Path:
-        return self.work_dir / "backups"
+        return self.state_path / "backups"

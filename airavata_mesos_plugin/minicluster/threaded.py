@@ -62,6 +62,10 @@ class ThreadedCluster:
         return self._started().scheduler_url
 
     @property
+    def scheduler_urls(self) -> list[str]:
+        return self._started().scheduler_urls
+
+    @property
     def master_url(self) -> str:
         return self._started().master_url
 
@@ -103,6 +107,30 @@ class ThreadedCluster:
     def return_agent(self, name: str) -> None:
         """A lost agent starts empty, a partitioned one is reached again.  Raises LookupError."""
         self.run_async(lambda cluster: cluster.agents.give_back(name))
+
+    def drain_agent(self, name: str) -> None:
+        """Maintenance takes the tasks away.  Raises LookupError, and RuntimeError when nobody leads."""
+
+        def drain(cluster: MiniCluster) -> None:
+            cluster.scheduler.maintenance.drain([cluster.agents.slot(name).settings.host])
+
+        self.run(drain)
+
+    def leading(self) -> int | None:
+        """Number of the scheduler that leads, from 0; None when none of this cluster does."""
+
+        def look(cluster: MiniCluster) -> int | None:
+            return None if cluster.leader is None else cluster.nodes.index(cluster.leader)
+
+        return self.run(look)
+
+    def resign(self, number: int) -> None:
+        """The scheduler gives up leadership and stands for election again."""
+        self.run(lambda cluster: cluster.nodes[number].resign())
+
+    def expire_session(self, number: int) -> None:
+        """ZooKeeper ends the scheduler's session.  Raises OSError when it is not to be reached."""
+        self.run_async(lambda cluster: cluster.nodes[number].expire())
 
     def slow_agent(self, name: str, seconds: float) -> None:
         """Orders and statuses take `seconds` each way; 0 ends it.  Raises LookupError."""

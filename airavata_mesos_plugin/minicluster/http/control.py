@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -17,6 +17,8 @@ from airavata_mesos_plugin.minicluster.agents import Agents
 from airavata_mesos_plugin.minicluster.clock import OffsetClock
 from airavata_mesos_plugin.minicluster.faults import Faults, parsed
 from airavata_mesos_plugin.minicluster.http.server import BodyTooLarge, Routes, body_of, text_response
+from airavata_mesos_plugin.minicluster.node import Node
+from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
 
 _MAX_BYTES = 1 << 20
 
@@ -34,16 +36,31 @@ def _seconds(order: dict[str, Any], name: str, negative: bool = False) -> float:
     return float(value)
 
 
+class Cluster(Protocol):
+    """What can be switched."""
+
+    faults: Faults
+    agents: Agents
+    clock: OffsetClock
+    nodes: list[Node]
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Raises RuntimeError when none of this cluster leads."""
+
+
 class ControlHttp:
-    def __init__(self, faults: Faults, agents: Agents, clock: OffsetClock) -> None:
-        self._faults = faults
-        self._agents = agents
-        self._clock = clock
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._faults = cluster.faults
+        self._agents = cluster.agents
+        self._clock = cluster.clock
 
     def routes(self) -> Routes:
         return {
             "/minicluster/faults": (("GET", "POST", "DELETE"), self._on_faults),
             "/minicluster/agents": (("GET", "POST"), self._on_agents),
+            "/minicluster/schedulers": (("GET", "POST"), self._on_schedulers),
             "/minicluster/clock": (("GET", "POST"), self._on_clock),
         }
 
@@ -73,10 +90,32 @@ class ControlHttp:
                 await self._agents.give_back(name)
             elif what == "slow":
                 self._agents.slow(name, _seconds(order, "seconds"))
+            elif what == "drain":
+                host = self._agents.slot(name).settings.host
+                self._cluster.scheduler.maintenance.drain([host])
             else:
-                raise BadOrder(f"do must be one of lose, partition, return, slow, not {what!r}")
+                raise BadOrder(f"do must be one of lose, partition, return, drain, slow, not {what!r}")
 
         return await self._order(request, act, lambda: {"agents": self._agents.listed()})
+
+    async def _on_schedulers(self, request: web.BaseRequest) -> web.StreamResponse:
+        async def act(order: Any) -> None:
+            number = order.get("scheduler") if isinstance(order, dict) else None
+            if not isinstance(number, int) or not 0 <= number < len(self._cluster.nodes):
+                raise BadOrder('an order is a JSON object such as {"scheduler": 0, "do": "resign"}')
+            what = order.get("do")
+            if what == "resign":
+                self._cluster.nodes[number].resign()
+            elif what == "expire":
+                await self._cluster.nodes[number].expire()
+            else:
+                raise BadOrder(f"do must be resign or expire, not {what!r}")
+
+        def listed() -> dict[str, Any]:
+            nodes = self._cluster.nodes
+            return {"schedulers": [{"url": n.url, "leads": n.scheduler is not None} for n in nodes]}
+
+        return await self._order(request, act, listed)
 
     async def _on_clock(self, request: web.BaseRequest) -> web.StreamResponse:
         async def move(order: Any) -> None:
@@ -101,7 +140,7 @@ class ControlHttp:
                 return text_response(f"{error or 'the body is too large'}\n", 400)
             except LookupError as error:
                 return text_response(f"{error.args[0]}\n", 404)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 return text_response(f"{error}\n", 409)
         return self._answer(state())
 

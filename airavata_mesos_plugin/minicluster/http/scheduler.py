@@ -2,180 +2,94 @@
 
 from __future__ import annotations
 
-import html
 import json
 import time
 from collections import defaultdict
-from typing import Protocol as Interface
+from typing import Any
 
 from aiohttp import web
 
-from airavata_mesos_plugin.minicluster.clock import Clock, pause
-from airavata_mesos_plugin.minicluster.faults import Fault, Faults, Kind
+from airavata_mesos_plugin.minicluster.clock import Clock
+from airavata_mesos_plugin.minicluster.faults import Faults
+from airavata_mesos_plugin.minicluster.http.security import Security
 from airavata_mesos_plugin.minicluster.http.server import (
     READ,
-    BodyTooLarge,
+    Handler,
     Routes,
-    body_of,
     data_response,
     query_of,
     text_response,
 )
-from airavata_mesos_plugin.minicluster.scheduler.access import METHODS
+from airavata_mesos_plugin.minicluster.http.thrift_api import Leading, ThriftApi, error_page, redirect
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
-from airavata_mesos_plugin.minicluster.scheduler.envelope import storage_not_ready
-from airavata_mesos_plugin.minicluster.scheduler.handler import Handler
+from airavata_mesos_plugin.minicluster.scheduler.maintenance import Mode
 from airavata_mesos_plugin.minicluster.scheduler.status import Status
 from airavata_mesos_plugin.minicluster.scheduler.tiers import DEFAULT_TIER, TIERS
-from airavata_mesos_plugin.minicluster.settings import ClusterSettings
-from airavata_mesos_plugin.minicluster.wire import content
-from airavata_mesos_plugin.minicluster.wire.errors import BadArguments, NotAMessage
-from airavata_mesos_plugin.minicluster.wire.message import (
-    PROTOCOL_ERROR,
-    UNKNOWN_METHOD,
-    Call,
-    Protocol,
-    write_exception,
-    write_reply,
-)
 
-CHALLENGE = 'BASIC realm="Apache Aurora Scheduler"'
+_BYPASS = "Bypass-Leader-Redirect"
 
 
-def _hang_up(request: web.BaseRequest) -> web.Response:
-    """Close the connection; nothing of the response is sent."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def _tear(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
-    """Promise the whole answer, send half of it, close the connection."""
-    body = answer.body
-    whole = body if isinstance(body, bytes) else b""
-    torn = web.StreamResponse(headers={**answer.headers, "Content-Length": str(len(whole))})
-    await torn.prepare(request)
-    await torn.write(whole[: len(whole) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return torn
-
-
-def _redirect(leader: str, request: web.BaseRequest) -> web.Response:
-    location = f"{leader.rstrip('/')}{request.rel_url.raw_path_qs}"
-    return web.Response(status=307, headers={"Location": location})
-
-
-def _error_page(status: int, why: str) -> web.Response:
-    head = f"<html><head><title>Error {status}</title></head><body><h2>HTTP ERROR {status}</h2>"
-    page = f"{head}<p>{html.escape(why)}</p></body></html>\n"
-    return web.Response(text=page, status=status, content_type="text/html")
-
-
-class Leading(Interface):
-    """Whether the scheduler behind these pages leads."""
-
-    settings: ClusterSettings
-    scheduler: Scheduler | None
-    """Set while it leads."""
-
-    def leader_url(self) -> str | None:
-        """Where the leader is; None when nobody leads, or more than one claims to."""
+def _json(request: web.BaseRequest, value: Any) -> web.Response:
+    return data_response(request, json.dumps(value).encode(), "application/json")
 
 
 class SchedulerHttp:
-    def __init__(self, node: Leading, faults: Faults, clock: Clock) -> None:
+    def __init__(self, node: Leading, faults: Faults, clock: Clock, security: Security | None = None) -> None:
         self._node = node
-        self._faults = faults
-        self._clock = clock
-        self._handler: Handler | None = None
-        self._calls: dict[str, int] = defaultdict(int)
+        self._api = ThriftApi(node, faults, clock, security)
         self._started = time.monotonic()
 
     def routes(self) -> Routes:
+        redirected = {
+            "/pendingtasks": self._pending_tasks,
+            "/quotas": self._quotas,
+            "/cron": self._cron,
+            "/maintenance": self._maintenance,
+            "/tiers": self._tiers,
+        }
         return {
-            "/api": (("POST", "GET"), self._api),
+            "/api": (("POST", "GET"), self._thrift),
             "/health": (READ, self._health),
             "/leaderhealth": (READ, self._leader_health),
             "/vars": (READ, self._vars),
             "/vars.json": (READ, self._vars_json),
-            "/pendingtasks": (READ, self._pending_tasks),
-            "/tiers": (READ, self._tiers),
+            **{path: (READ, self._led(page)) for path, page in redirected.items()},
         }
 
-    async def _api(self, request: web.BaseRequest) -> web.StreamResponse:
-        content_type = request.headers.get("Content-Type")
-        try:
-            asked = content.request_protocol(content_type)
-        except content.UnsupportedContentType:
-            return text_response(f"Unsupported Content-Type: {content_type}", 415)
-        except content.MalformedContentType:
-            return _error_page(500, f"cannot parse the Content-Type {content_type}")
-        try:
-            body = await body_of(request, self._node.settings.max_request_bytes)
-        except BodyTooLarge:
-            return _error_page(413, f"a request may have {self._node.settings.max_request_bytes} bytes")
-        answer_in = content.response_protocol(request.headers.get("Accept"))
-        try:
-            call = Call(asked, body)
-        except NotAMessage as error:
-            return _error_page(500, str(error))
-        met = self._faults.meet(call.method)
-        if met.delay:
-            await pause(self._clock, met.delay)
-        if met.fault is not None:
-            return await self._fail(request, call, answer_in, met.fault)
-        return data_response(request, self._answer(call, answer_in), answer_in.value)
+    def _elsewhere(self, request: web.BaseRequest) -> web.Response | None:
+        """Where to go instead; None when this scheduler is to answer itself."""
+        if self._node.scheduler is not None or _BYPASS in request.headers:
+            return None
+        leader = self._node.leader_url()
+        if leader is None:
+            return error_page(503, "no scheduler leads at the moment")
+        return redirect(leader, request)
 
-    async def _fail(
-        self, request: web.BaseRequest, call: Call, answer_in: Protocol, fault: Fault
-    ) -> web.StreamResponse:
-        if fault.kind is Kind.STATUS:
-            page = _error_page(fault.status, "switched on as a fault")
-            if fault.status == 401:
-                page.headers["WWW-Authenticate"] = CHALLENGE
-            return page
-        if fault.kind is Kind.WRONG_LEADER:
-            return _redirect(fault.location, request)
-        if fault.kind is Kind.NOT_READY:
-            return data_response(request, self._not_ready(call, answer_in), answer_in.value)
-        if fault.kind is Kind.DROP_BEFORE:
-            return _hang_up(request)
-        answer = data_response(request, self._answer(call, answer_in), answer_in.value)
-        if fault.kind is Kind.TORN:
-            return await _tear(request, answer)
-        return _hang_up(request)
+    def _led(self, page: Any) -> Handler:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            elsewhere = self._elsewhere(request)
+            if elsewhere is not None:
+                return elsewhere
+            scheduler = self._node.scheduler
+            if scheduler is None:
+                return error_page(503, "Storage is not READY")
+            return _json(request, page(scheduler, request))
 
-    def _not_ready(self, call: Call, protocol: Protocol) -> bytes:
-        cluster = self._node.settings.cluster_name
-        return write_reply(protocol, call, storage_not_ready(cluster))
+        return handler
 
-    def _answer(self, call: Call, protocol: Protocol) -> bytes:
-        if call.method not in METHODS:
-            return write_exception(protocol, call, UNKNOWN_METHOD, f"Invalid method name: '{call.method}'")
-        try:
-            arguments = call.arguments()
-        except BadArguments as error:
-            return write_exception(protocol, call, PROTOCOL_ERROR, str(error))
-        self._calls[call.method] += 1
-        handler = self._leading_handler()
-        if handler is None:
-            return self._not_ready(call, protocol)
-        return write_reply(protocol, call, handler.call(call.method, arguments))
-
-    def _leading_handler(self) -> Handler | None:
-        scheduler = self._node.scheduler
-        if scheduler is None:
-            self._handler = None
-        elif self._handler is None or self._handler.scheduler is not scheduler:
-            self._handler = Handler(scheduler)
-        return self._handler
+    async def _thrift(self, request: web.BaseRequest) -> web.StreamResponse:
+        refused = self._api.refusal_of(request) or self._elsewhere(request)
+        return await self._api.answer(request) if refused is None else refused
 
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
         return text_response("OK\n")
 
     async def _leader_health(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return text_response("OK\n")
+        if self._node.scheduler is not None:
+            return text_response("OK\n")
+        if self._node.leader_url() is not None:
+            return text_response("Another scheduler leads.\n", 503)
+        return text_response("No leader is known.\n", 502)
 
     def _values(self) -> dict[str, float]:
         scheduler = self._node.scheduler
@@ -194,7 +108,7 @@ class SchedulerHttp:
             values |= {f"task_store_{s.name}": 0 for s in Status if s is not Status.DELETED}
             for task in scheduler.store.all():
                 values[f"task_store_{task.status.name}"] += 1
-        for method, count in self._calls.items():
+        for method, count in self._api.counts.items():
             values[f"scheduler_thrift_{method}_events"] = count
         return dict(sorted(values.items()))
 
@@ -206,19 +120,38 @@ class SchedulerHttp:
         body = json.dumps(self._values(), indent=indent).encode()
         return data_response(request, body, "application/json")
 
-    async def _pending_tasks(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _pending_tasks(self, scheduler: Scheduler, _request: web.BaseRequest) -> Any:
         groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-        scheduler = self._node.scheduler
-        for task in () if scheduler is None else scheduler.store.active():
-            if task.status == Status.PENDING and scheduler is not None:
+        for task in scheduler.store.active():
+            if task.status == Status.PENDING:
                 groups[str(task.key), scheduler.queue.reason(task)].append(task.task_id)
-        listed = [
+        return [
             {"name": name, "taskIds": ids, "penaltyMs": 0, "reason": f"[{', '.join(reason)}]"}
             for (name, reason), ids in groups.items()
         ]
-        return data_response(request, json.dumps(listed).encode(), "application/json")
 
-    async def _tiers(self, request: web.BaseRequest) -> web.StreamResponse:
-        tiers = {name: tier._asdict() for name, tier in TIERS.items()}
-        body = json.dumps({"default": DEFAULT_TIER, "tiers": tiers}).encode()
-        return data_response(request, body, "application/json")
+    def _quotas(self, scheduler: Scheduler, request: web.BaseRequest) -> Any:
+        wanted = query_of(request).get("role")
+        return {
+            role: {"cpu_cores": amount.cores, "ram_mb": amount.ram, "disk_mb": amount.disk}
+            for role, amount in scheduler.quotas.all().items()
+            if wanted in (None, role)
+        }
+
+    def _cron(self, scheduler: Scheduler, _request: web.BaseRequest) -> Any:
+        entries = scheduler.cron.entries.items()
+        return {"scheduled": {str(key): job.cronSchedule for key, job in entries}}
+
+    def _maintenance(self, scheduler: Scheduler, _request: web.BaseRequest) -> Any:
+        modes = scheduler.maintenance.all()
+        by_mode = {mode: [host for host, now in modes.items() if now is mode] for mode in Mode}
+        draining = {
+            host: [task.task_id for task in scheduler.maintenance.tasks_on(host)]
+            for host in by_mode[Mode.DRAINING]
+        }
+        return {
+            "SCHEDULED": by_mode[Mode.SCHEDULED], "DRAINING": draining, "DRAINED": by_mode[Mode.DRAINED],
+        }  # fmt: skip
+
+    def _tiers(self, _scheduler: Scheduler, _request: web.BaseRequest) -> Any:
+        return {"default": DEFAULT_TIER, "tiers": {name: tier._asdict() for name, tier in TIERS.items()}}
