@@ -7,7 +7,7 @@ import sys
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import admin, aurora, demo, jobs, registration, run
+from airavata_mesos_plugin.cli import admin, aurora, demo, jobs, rebuild, registration, run
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
@@ -37,6 +37,7 @@ for _part in (
     jobs.outputs,
     jobs.render,
     aurora.aurora,
+    rebuild.rebuild_ledger,
     demo.demo,
 ):
     command.add_command(_part)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, Resources
@@ -81,6 +81,27 @@ class Check:
     subject: str
     ok: bool
     detail: str
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """A job that the scheduler has, or still remembers, with what its configuration says of it."""
+
+    key: JobKey
+    active: bool
+    metadata: tuple[tuple[str, str], ...]
+    resources: Resources
+
+
+@runtime_checkable
+class KeepsMetadata(Protocol):
+    """A scheduler that can tell which jobs it has; from that a lost ledger is made again."""
+
+    def known_jobs(self, role: str) -> Sequence[KnownJob]:
+        """The jobs of a role, ended ones as long as they are remembered. Repeatable.
+
+        Raises when the scheduler could not be asked.
+        """
 
 
 class Leader(Protocol):

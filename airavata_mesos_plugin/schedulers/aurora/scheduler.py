@@ -20,9 +20,9 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.gen.aurora.ttypes import ScheduledTask
-from airavata_mesos_plugin.jobs import JobKey
+from airavata_mesos_plugin.jobs import JobKey, Resources
 from airavata_mesos_plugin.schedulers.access import session_of
-from airavata_mesos_plugin.schedulers.aurora.client import AuroraClient
+from airavata_mesos_plugin.schedulers.aurora.client import AuroraClient, Selection
 from airavata_mesos_plugin.schedulers.aurora.conversion import to_thrift
 from airavata_mesos_plugin.schedulers.aurora.diagnosis import Diagnosis
 from airavata_mesos_plugin.schedulers.aurora.jobform import parse
@@ -33,6 +33,7 @@ from airavata_mesos_plugin.schedulers.base import (
     CallResult,
     Check,
     FixedLeader,
+    KnownJob,
     Leader,
     Node,
     SandboxAddress,
@@ -160,6 +161,26 @@ class AuroraScheduler(Scheduler):
             path = f"/frameworks/{framework}/executors/thermos-{task.task_id}/runs/latest/sandbox"
             addresses[task.key] = SandboxAddress(agent_url=agent_url, path=path)
         return addresses
+
+    def known_jobs(self, role: str) -> Sequence[KnownJob]:
+        """See `base.KeepsMetadata`. One call; an active task speaks for its job before one that is over."""
+        found: dict[JobKey, KnownJob] = {}
+        for task in self.client.tasks(Selection(role=role)):
+            if task.key in found and not task.active:
+                continue
+            amounts = task.config.amounts
+            found[task.key] = KnownJob(
+                key=task.key,
+                active=task.active,
+                metadata=task.config.metadata,
+                resources=Resources(
+                    cpus=amounts.cpus,
+                    memory_mb=amounts.ram_mb,
+                    disk_mb=amounts.disk_mb,
+                    gpus=amounts.gpus,
+                ),
+            )
+        return list(found.values())
 
     def capacity(self) -> list[Node]:
         return self.master.nodes()

@@ -1,0 +1,63 @@
+"""Rows of jobs whose ledger was lost; they keep their ids."""
+
+from __future__ import annotations
+
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest
+from airavata_mesos_plugin.store.ledger import Ledger
+
+
+def count(ledger: Ledger) -> int:
+    """How many jobs the ledger has."""
+    with ledger._writing() as cursor:
+        (found,) = cursor.execute("SELECT COUNT(*) FROM jobs").fetchone()
+    return int(found)
+
+
+def restore(
+    ledger: Ledger,
+    job_id: int,
+    request: JobRequest,
+    script: str,
+    *,
+    snapshot: str,
+    cluster: str,
+    key: JobKey,
+    attempt: int,
+    accepted_at: float,
+    now: float,
+    reason: str,
+) -> bool:
+    """Enter a job that a scheduler has, as one that waits there; monitoring finds out the rest.
+
+    False when the ledger has a job with this id, so a repeat is harmless. Durable on return.
+    """
+    with ledger._writing() as cursor:
+        if cursor.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone():
+            return False
+        cursor.execute(
+            "INSERT INTO jobs (id, job_name, user, queue, request, phase, cluster, role, environment,"
+            " key_name, attempt, run, accepted_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            (
+                *(job_id, request.name, request.user, request.queue),
+                request.model_dump_json(exclude_defaults=True),
+                *(JobPhase.QUEUED.value, cluster, key.role, key.environment, key.name),
+                *(attempt, accepted_at, now),
+            ),
+        )
+        cursor.execute("INSERT INTO payloads VALUES (?, ?, ?, '')", (job_id, script, snapshot))
+        cursor.executemany(
+            "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
+            [(name, value, job_id) for name, value in request.labels],
+        )
+        ledger._record(cursor, job_id, JobPhase.QUEUED, "rebuild", reason, "", now)
+    return True
+
+
+def begin_after(ledger: Ledger, job_id: int) -> None:
+    """New jobs get ids above this one. Repeatable; the ids never go back."""
+    with ledger._writing() as cursor:
+        known = cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
+        if known is None:
+            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (job_id,))
+        elif known[0] < job_id:
+            cursor.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'jobs'", (job_id,))
