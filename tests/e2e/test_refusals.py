@@ -56,10 +56,11 @@ CASES = {
     "time with too many parts": Bad.directive("-t 1:2:3:4", "--time"),
     "time without limit": Bad.directive("-t 0", "time limit", "at most", "-t"),
     "time above the limit": Bad.directive("-t 30-0", "time limit", "at most", "-t"),
-    "an array": Bad.directive("-a 1-3", "job arrays", "one job for each"),
-    "a dependency": Bad.directive("-d afterok:1", "dependencies"),
-    "graphics processors": Bad.directive("--gres=gpu:1", "generic resource"),
-    "held": Bad.directive("-H", "held"),
+    "an array backwards": Bad.directive("-a 5-1", "Invalid job array specification"),
+    "a dependency of no kind": Bad.directive("-d nosuch:1", "Job dependency problem"),
+    "more graphics processors than there are": Bad.directive(
+        "--gres=gpu:64", "Requested node configuration is not available"
+    ),
 }
 
 

@@ -50,7 +50,7 @@ def test_a_job_goes_from_submission_to_its_end(
     document = site.finished(job, state)
     assert site.airavata.letters(job.job_id) == letters
     assert site.airavata.accounted_state(job.job_id) == state
-    assert site.airavata.execute(f"sacct -n -P -o State,ExitCode -j {job.job_id}").stdout == (
+    assert site.airavata.execute(f"sacct -X -n -P -o State,ExitCode -j {job.job_id}").stdout == (
         f"{word}|{exit_code}:0\n"
     )
     assert document["exit_code"] == exit_code
