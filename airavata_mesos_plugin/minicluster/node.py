@@ -103,7 +103,8 @@ class Node:
         session = Session(self.settings, self._on_change, self._on_loss)
         self._session = session
         try:
-            await asyncio.to_thread(session.open, self._throne.token)
+            await session.connect()
+            await asyncio.to_thread(session.stand, self._throne.token)
             while not self._over():
                 if session.first and self.scheduler is None:
                     await self._lead(session)

@@ -20,7 +20,7 @@ from airavata_mesos_plugin.minicluster.settings import ClusterSettings
 _LOG = logging.getLogger(__name__)
 CANDIDATE = "singleton_candidate_"
 MEMBER = "member_"
-TROUBLE = (KazooException, KazooTimeoutError, OSError)
+TROUBLE = (KazooException, KazooTimeoutError, OSError, asyncio.TimeoutError)
 """What any call may raise when the ensemble is not to be reached."""
 
 
@@ -61,16 +61,21 @@ class Session:
         self._client = KazooClient(
             settings.zookeeper, timeout=settings.zk_session_timeout, auth_data=auth, default_acl=acl
         )
+        self._connected = asyncio.Event()
         self._own = ""
         self.candidates: list[tuple[str, str]] = []
         """Node and data of everybody who wants to lead, the next leader first."""
         self.members: list[str] = []
         """Addresses of those who say that they lead."""
 
-    def open(self, token: str) -> None:
-        """Connect and stand as a candidate, known by `token`.  Raises one of TROUBLE."""
+    async def connect(self) -> None:
+        """Raises TimeoutError when no server answers in time."""
         self._client.add_listener(self._on_state)
-        self._client.start(timeout=self._settings.zk_connection_timeout)
+        self._client.start_async()
+        await asyncio.wait_for(self._connected.wait(), self._settings.zk_connection_timeout)
+
+    def stand(self, token: str) -> None:
+        """Become a candidate, known by `token`.  Raises one of TROUBLE."""
         self._client.ensure_path(self._path)
         made = self._client.create(f"{self._path}/{CANDIDATE}", token.encode(), ephemeral=True, sequence=True)
         self._own = made.rsplit("/", 1)[1]
@@ -106,7 +111,9 @@ class Session:
             self._loop.call_soon_threadsafe(function)
 
     def _on_state(self, state: str) -> None:
-        if state != KazooState.CONNECTED:
+        if state == KazooState.CONNECTED:
+            self._call(self._connected.set)
+        else:
             # Aurora's leader gives up as soon as the connection is suspended.
             self._call(self._lost)
 

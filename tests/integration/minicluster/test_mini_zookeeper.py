@@ -1,0 +1,231 @@
+"""Several schedulers and a real ZooKeeper: who leads, who sends on, and what happens to tasks meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+
+from airavata_mesos_plugin.gen.aurora import ttypes as api
+from airavata_mesos_plugin.minicluster.probe import (
+    JSON,
+    Probe,
+    Reply,
+    events,
+    get,
+    job,
+    process,
+    request,
+    thermos,
+    until,
+)
+from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
+from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
+from tests.support.zookeeper import ZooKeeperServer, ensemble
+
+S = api.ScheduleStatus
+SLEEP = thermos(process("main", "exec sleep 1000"))
+GET_TIERS = b'[1,"getTierConfigs",1,1,{}]'
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ZooKeeperServer]]:
+    with ensemble(tmp_path_factory.mktemp("zookeeper")) as running:
+        yield running
+
+
+@pytest.fixture
+def path(request: pytest.FixtureRequest) -> str:
+    return f"/{request.node.name.replace('[', '-').replace(']', '')}/scheduler"
+
+
+def settings(servers: list[ZooKeeperServer], work_dir: Path, path: str, **more: Any) -> ClusterSettings:
+    members: dict[str, Any] = {"schedulers": 2, "control": True, **more}
+    return ClusterSettings(
+        work_dir,
+        zookeeper=servers[0].address,
+        serverset_path=path,
+        zk_session_timeout=2.0,
+        stop_grace=0.3,
+        agents=(AgentSettings(cpus=4, memory_mb=4096),),
+        **members,
+    )
+
+
+def leader(cluster: ThreadedCluster, other_than: int | None = None) -> int:
+    """The number of the leader, once one other than the given one has announced itself."""
+
+    def look() -> list[int]:
+        number = cluster.leading()
+        ready = number is not None and number != other_than
+        return [number] if ready and number is not None else []
+
+    return until(look, 30)[0]
+
+
+def tiers(url: str, **headers: str) -> Reply:
+    sent = {"Content-Type": JSON, "Accept": JSON, **headers}
+    return request(url, "/api?x=1", "POST", GET_TIERS, sent)
+
+
+def test_one_leads_and_the_other_sends_on(servers: list[ZooKeeperServer], tmp_path: Path, path: str) -> None:
+    with ThreadedCluster(settings(servers, tmp_path, path)) as cluster:
+        number = leader(cluster)
+        url, other = cluster.scheduler_urls[number], cluster.scheduler_urls[1 - number]
+        answer = until(lambda: [a] if (a := tiers(other)).status == 307 else [])[0]
+        assert (answer.headers["Location"], answer.body) == (f"{url}/api?x=1", b"")
+        assert tiers(url).status == 200
+        bypassed = tiers(other, **{"Bypass-Leader-Redirect": "true"}).json()
+        assert bypassed[4]["0"]["rec"]["1"]["i32"] == api.ResponseCode.ERROR_TRANSIENT
+        assert get(other, "/pendingtasks").status == 307
+        assert get(other, "/vars").status == 200
+        assert [get(each, "/leaderhealth").status for each in (url, other)] == [200, 503]
+        client = KazooClient(servers[0].address)
+        client.start()
+        try:
+            children = client.get_children(path)
+            (member,) = [child for child in children if child.startswith("member_")]
+            assert len([child for child in children if not child.startswith("member_")]) == 2
+            data, stat = client.get(f"{path}/{member}")
+        finally:
+            client.stop()
+            client.close()
+        port = int(url.rsplit(":", 1)[1])
+        place = {"host": "127.0.0.1", "port": port}
+        assert json.loads(data) == {
+            "serviceEndpoint": place, "additionalEndpoints": {"http": place}, "status": "ALIVE",
+        }  # fmt: skip
+        assert stat.ephemeralOwner != 0
+        assert len(member) == len("member_") + 10
+
+
+@pytest.mark.parametrize("how", ["resign", "expire", "duration"])
+def test_a_change_of_leader_leaves_tasks_alone(
+    servers: list[ZooKeeperServer], tmp_path: Path, path: str, how: str
+) -> None:
+    duration = 3.0 if how == "duration" else 3600.0
+    with ThreadedCluster(settings(servers, tmp_path, path, max_leading_duration=duration)) as cluster:
+        first = leader(cluster)
+        probe = Probe(cluster.scheduler_urls[first])
+        probe.create(job("runs", SLEEP))
+        probe.create(job("waits", SLEEP, cpus=100))
+        quick = thermos(process("main", "until [ -e go ]; do sleep 0.02; done"))
+        probe.create(job("ends", quick))
+        before = {name: probe.wait(name, S.RUNNING, S.PENDING) for name in ("runs", "waits", "ends")}
+        if how == "resign":
+            cluster.resign(first)
+        elif how == "expire":
+            cluster.expire_session(first)
+        second = leader(cluster, other_than=first)
+        probe = Probe(cluster.scheduler_urls[second])
+        assert {name: probe.tasks(name) for name in ("runs", "waits")} == {
+            name: before[name] for name in ("runs", "waits")
+        }
+        (directory,) = tmp_path.glob(
+            f"slaves/*/frameworks/*/executors/thermos-{before['ends'][0].assignedTask.taskId}/runs/latest"
+        )
+        (directory / "sandbox" / "go").touch()
+        (ended,) = probe.wait("ends")
+        assert events(ended)[-1] == ("FINISHED", "Task finished.")
+
+
+def test_what_ends_while_nobody_leads_is_known_to_the_next(
+    servers: list[ZooKeeperServer], tmp_path: Path, path: str
+) -> None:
+    with ThreadedCluster(settings(servers, tmp_path, path, schedulers=1)) as cluster:
+        leader(cluster)
+        probe = Probe(cluster.scheduler_url)
+        probe.create(job("j", thermos(process("main", "sleep 0.3"))))
+        probe.wait("j", S.RUNNING)
+        servers[0].stop()
+        try:
+            until(lambda: cluster.leading() is None, 30)
+            assert tiers(cluster.scheduler_url).status == 503
+            until(lambda: cluster.run(lambda c: not c.agents.slots[0].agent.executors), 30)
+        finally:
+            servers[0].start()
+            servers[0].wait()
+        leader(cluster)
+        (task,) = probe.wait("j")
+        assert events(task)[-1] == ("FINISHED", "Task finished.")
+
+
+def test_without_ensemble_nobody_leads(tmp_path: Path) -> None:
+    plain = ClusterSettings(
+        tmp_path, zookeeper="127.0.0.1:1", zk_connection_timeout=0.2, zk_session_timeout=2.0, stop_grace=0.3
+    )
+    with ThreadedCluster(plain) as cluster:
+        assert tiers(cluster.scheduler_url).status == 503
+        assert get(cluster.scheduler_url, "/leaderhealth").status == 502
+
+
+def test_control_calls_change_the_leader(servers: list[ZooKeeperServer], tmp_path: Path, path: str) -> None:
+    with ThreadedCluster(settings(servers, tmp_path, path)) as cluster:
+        first = leader(cluster)
+        url = cluster.scheduler_urls[1 - first]
+
+        def order(**members: object) -> Reply:
+            return request(url, "/minicluster/schedulers", "POST", json.dumps(members).encode())
+
+        assert order(scheduler=first, do="resign").status == 200
+        leader(cluster, other_than=first)
+        listed = until(
+            lambda: [s for s in get(url, "/minicluster/schedulers").json()["schedulers"] if s["leads"]]
+        )
+        assert [entry["url"] for entry in listed] == [url]
+        assert order(scheduler=2, do="resign").status == 400
+        assert order(scheduler=0, do="dance").status == 400
+
+
+def test_several_schedulers_need_an_ensemble(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ZooKeeper"):
+        ThreadedCluster(ClusterSettings(tmp_path, schedulers=2)).__enter__()
+
+
+def test_processes_that_share_a_state_take_turns(
+    servers: list[ZooKeeperServer], tmp_path: Path, path: str
+) -> None:
+    def begin(name: str) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+        command = [
+            sys.executable, "-m", "airavata_mesos_plugin.minicluster", "--exit-with-parent",
+            "--work-dir", str(tmp_path / name), "--state-dir", str(tmp_path / "state"),
+            "--zookeeper", servers[0].address, "--serverset-path", path, "--cpus", "4",
+        ]  # fmt: skip
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert started.stdout is not None
+        return started, json.loads(started.stdout.readline())
+
+    first, one = begin("one")
+    second: subprocess.Popen[bytes] | None = None
+    try:
+        until(lambda: get(one["scheduler"], "/leaderhealth").status == 200, 30)
+        second, other = begin("other")
+        answer = until(lambda: [a] if (a := tiers(other["scheduler"])).status == 307 else [], 30)[0]
+        assert answer.headers["Location"].startswith(one["scheduler"])
+        probe = Probe(one["scheduler"])
+        probe.create(job("runs", SLEEP))
+        probe.create(job("waits", SLEEP, cpus=100))
+        probe.wait("runs", S.RUNNING)
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        until(lambda: get(other["scheduler"], "/leaderhealth").status == 200, 30)
+        probe = Probe(other["scheduler"])
+        assert [task.status for task in probe.tasks("waits")] == [S.PENDING]
+        tasks = probe.wait("runs", S.LOST, S.RUNNING)
+        assert [task.status for task in tasks] == [S.LOST, S.RUNNING]
+    finally:
+        for started in (first, second):
+            if started is not None:
+                if started.poll() is None:
+                    started.terminate()
+                started.wait(30)
+                if started.stdout is not None:
+                    started.stdout.close()
