@@ -36,7 +36,8 @@ def restore(
             return False
         cursor.execute(
             "INSERT INTO jobs (id, job_name, user, queue, request, phase, cluster, role, environment,"
-            " key_name, attempt, run, accepted_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            " key_name, attempt, run, accepted_at, changed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
             (
                 *(job_id, request.name, request.user, request.queue),
                 request.model_dump_json(exclude_defaults=True),
