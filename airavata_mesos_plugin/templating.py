@@ -226,7 +226,6 @@ def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
         "SLURM_SUBMIT_HOST": request.submit_host or None,
         "SLURM_TASKS_PER_NODE": request.tasks,
         "SLURM_TOPOLOGY_ADDR_PATTERN": "node",
-        "SLURM_UMASK": None if request.umask is None else f"{request.umask & 0o777:04o}",
     }
     return {name: str(value) for name, value in variables.items() if value is not None}
 

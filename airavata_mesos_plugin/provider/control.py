@@ -20,7 +20,8 @@ class Control:
     def hold(self, job_id: int, uid: int, *, as_admin: bool = False) -> None:
         """Keep a waiting job back until it is released. A repeat changes nothing.
 
-        A job that was sent to a scheduler goes on. Raises NotFound, Refused for another account's job, and
+        A job that waits at a scheduler is taken back from there; one that runs goes on, and is held when it
+        is started again. Raises NotFound, Refused for another account's job, and
         InvalidRequest for one that is over.
         """
         record = self._own(job_id, uid)
@@ -30,7 +31,11 @@ class Control:
         fields: dict[str, object] = {"held": who}
         if record.phase is JobPhase.ACCEPTED:
             fields["wait_reason"] = HELD[who]
+        elif record.phase in (JobPhase.SUBMITTING, JobPhase.QUEUED) and record.requeue_requested_at is None:
+            fields["requeue_requested_at"] = self._parts.clock.now()
+            fields["requeue_requested_by"] = ""  # nobody wants a new attempt to be seen
         self._parts.ledger.annotate(job_id, **fields)
+        self.wake(record)
 
     def release(self, job_id: int, uid: int) -> None:
         """Let a held job go on. A repeat changes nothing.
@@ -94,7 +99,9 @@ class Control:
         if record.request.requeue is False:
             raise InvalidRequest(f"job {job_id} was submitted with --no-requeue")
         if record.phase.final:
-            self.begin_again(record, state_of(record), "scontrol", f"requeued by {by}", hold=hold)
+            self.begin_again(
+                record, state_of(record), "scontrol", f"requeued by {by}", held=Hold.USER if hold else None
+            )
         elif record.phase in (JobPhase.RUNNING, JobPhase.FETCHING):
             if record.requeue_requested_at is None:
                 now = self._parts.clock.now()
@@ -110,9 +117,12 @@ class Control:
             raise InvalidRequest(f"job {job_id} is waiting to be started")
 
     def begin_again(
-        self, record: JobRecord, state: str, source: str, reason: str, *, hold: bool = False
+        self, record: JobRecord, state: str, source: str, reason: str, *, held: Hold | None = None
     ) -> None:
-        """A new attempt with a new key. Raises InvalidRequest when the working directory cannot be read."""
+        """A new attempt with a new key. Raises InvalidRequest when the working directory cannot be read.
+
+        The attempt that is over is remembered as ``state``, or not at all when that is empty.
+        """
         request = record.request
         try:
             listing = self._parts.files_of(request.uid).take_snapshot(
@@ -127,7 +137,7 @@ class Control:
             snapshot=listing,
             source=source,
             reason=reason,
-            held=Hold.USER if hold else None,
+            held=held,
         )
         self.wake(record)
 

@@ -135,6 +135,12 @@ class Monitor:
         parts = self._parts
         record = parts.ledger.job(record.id)  # it may have been killed since it was read
         killed_before = record.cancel_sent_at is not None and record.cancel_sent_at <= asked_at
+        if killed_before and record.phase is JobPhase.QUEUED and record.cancel_requested_at is None:
+            self._kills.forget(record.id)
+            fields = {"outcome": JobPhase.CANCELLED, "ended_at": asked_at}
+            parts.ledger.advance(record.id, JobPhase.FETCHING, source="provider", fields=fields)
+            parts.outputs_due.set()
+            return
         if killed_before and record.phase is JobPhase.QUEUED:
             # Aurora deletes a task that is killed before it has a host; only the ledger knows why.
             parts.ledger.advance(

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, InvalidRequest, SandboxGone
-from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
@@ -152,9 +152,10 @@ class OutputCollector:
 
     def _begins_again(self, record: JobRecord, phase: JobPhase) -> bool:
         if record.requeue_requested_at is not None:
-            reason = f"requeued by {record.requeue_requested_by}"
-            hold = record.held is Hold.USER
-            self._control.begin_again(record, "REQUEUED", "provider", reason, hold=hold)
+            by = record.requeue_requested_by
+            # One that was only taken back to be held leaves no record, as with SLURM.
+            reason = f"requeued by {by}" if by else "taken back from the scheduler to be held"
+            self._control.begin_again(record, "REQUEUED" if by else "", "provider", reason, held=record.held)
             return True
         if phase is JobPhase.LOST and record.request.requeue and record.attempt <= MOST_LOSSES:
             self._control.begin_again(

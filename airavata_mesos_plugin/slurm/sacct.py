@@ -241,7 +241,7 @@ def _select(
         job
         for job in jobs
         if _fits(job, options)
-        and (begin is None or not job.phase.final or view.end(job) >= begin)
+        and (begin is None or not job.phase.final or view.end(job) > begin)
         and job.accepted_at <= end
     ]
     return sorted(found, key=lambda job: (job.array_id or job.id, job.array_index or 0))

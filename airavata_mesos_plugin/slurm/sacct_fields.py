@@ -139,7 +139,7 @@ def _exit_code(record: Line) -> str:
     return view.exit_code(record.job)
 
 
-FIELDS: dict[str, Field] = {
+_FIELDS: dict[str, Field] = {
     "Account": Field(10, lambda line: line.job.request.account),
     "AdminComment": _empty(19),
     "AllocCPUS": Field(10, lambda line: view.cpus(line.job)),
@@ -227,7 +227,9 @@ FIELDS: dict[str, Field] = {
     "WCKeyID": _empty(8),
     "WorkDir": _of_job(20, lambda line: line.job.request.working_directory),
 }
-"""In alphabetical order, as ``sacct --helpformat`` lists them, but for case."""
+
+FIELDS = dict(sorted(_FIELDS.items(), key=lambda item: item[0].lower()))
+"""In the order in which ``sacct --helpformat`` lists them."""
 
 
 def document(record: Line) -> dict[str, object]:

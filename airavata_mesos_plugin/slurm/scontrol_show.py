@@ -142,7 +142,7 @@ def _partition(queue: QueueSettings, nodes: Sequence[Node], default: bool) -> li
         "AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL",
         f"AllocNodes=ALL Default={'YES' if default else 'NO'} QoS=N/A",
         f"DefaultTime={values.elapsed(queue.default_wall_time_minutes * 60)} DisableRootJobs=NO"
-        f" ExclusiveUser=NO GraceTime={queue.kill_grace_seconds} Hidden=NO",
+        f" ExclusiveUser=NO GraceTime=0 Hidden=NO",
         f"MaxNodes=1 MaxTime={values.elapsed(queue.max_wall_time_minutes * 60)} MinNodes=0 LLN=NO"
         f" MaxCPUsPerNode={queue.max_cpus or 'UNLIMITED'}",
         f"Nodes={values.hostlist([node.name for node in nodes])}",

@@ -72,7 +72,7 @@ NODE_FORMAT = "%N %.6D %.9P %6t"
 LONG_NODE_FORMAT = "%N %.6D %.9P %.11T %4c %.8z %.6m %.8d %.6w %.8f %20E"
 REASON_FORMAT = "%20E %9u %19H %N"
 _PARTITION_WIDTH = 9
-_NODE_WIDTH = 10
+_NODE_WIDTH = 9
 
 
 @dataclass(frozen=True)

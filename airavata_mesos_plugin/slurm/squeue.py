@@ -62,6 +62,7 @@ SQUEUE_OPTIONS: tuple[Option, ...] = (
     Option("priority", "P", ignored="a job is in one partition"),
     Option("qos", "q", _VALUE),
     Option("reservation", "R", _VALUE),
+    Option("sib", dest="sibling", ignored="there is one cluster"),
     Option("sibling", ignored="there is one cluster"),
     Option("sort", "S", _VALUE, environment="SQUEUE_SORT"),
     Option("start"),
@@ -230,17 +231,16 @@ def _rows(
     if options.has("start"):
         return sorted(rows, key=lambda row: (fields.start_time(row) or float("inf"), row.id))
     if options.value("name") is None:
-        # Python's sort is stable: within partition and state the newest stay first, but for tasks of an
-        # array that were asked for one by one.
-        rows.sort(
-            key=lambda row: (
-                row.job.request.queue,
-                row.job.phase.rank > JobPhase.QUEUED.rank,
-            )
-        )
+        rows.sort(key=_usual_order)
     if options.has("array"):
         rows = _expanded(rows)
     return rows
+
+
+def _usual_order(row: Entry) -> tuple[str, int, int, int]:
+    """By partition and state; the newest first, and the last task of an array."""
+    family = row.job.array_id or row.job.id
+    return row.job.request.queue, fields.state_order(row), -family, -(row.job.array_index or 0)
 
 
 def _expanded(rows: list[Entry]) -> list[Entry]:

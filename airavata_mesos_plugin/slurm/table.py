@@ -86,6 +86,8 @@ def parse_names(text: str, fields: Mapping[str, Field[Row]]) -> tuple[list[Colum
 
 def render(columns: Sequence[Column[Row]], rows: Iterable[Row], *, header: bool) -> str:
     """The table with one line per row, each ended by a newline."""
+    if not columns:  # SLURM prints the header's newline and nothing else
+        return "\n" if header else ""
     lines = []
     if header:
         lines.append(heading(columns))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
-from airavata_mesos_plugin.provider.eligibility import NEVER
+from airavata_mesos_plugin.provider.eligibility import HELD, NEVER
 from airavata_mesos_plugin.slurm import values
 from airavata_mesos_plugin.states import SLURM_STATES
 
@@ -105,6 +105,8 @@ def canceller(job: JobRecord) -> int:
 
 def reason(job: JobRecord) -> str:
     """Why a job waits or how it ended, in one word without blanks: Airavata splits the line at blanks."""
+    if job.held is not None and not job.phase.final:
+        return HELD[job.held]
     if job.phase is JobPhase.ACCEPTED:
         return job.wait_reason or "None"
     if job.phase is JobPhase.QUEUED:

@@ -197,7 +197,7 @@ class Ledger(LedgerReader):
         reason: str,
         held: Hold | None = None,
     ) -> JobRecord | None:
-        """Begin a new attempt of a job whose present one has ended; that one is kept as ``state``.
+        """Begin a new attempt of a job whose present one has ended; that one is kept as ``state``, if any.
 
         ``snapshot`` is the working directory as it is now. None when the present attempt has not ended, so
         a repeat is harmless. Raises NotFound.
@@ -207,20 +207,21 @@ class Ledger(LedgerReader):
             if not may_requeue(before.phase):
                 return None
             now = self._clock.now()
-            cursor.execute(
-                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job_id,
-                    before.attempt,
-                    state,
-                    before.accepted_at if before.submitted_at is None else before.submitted_at,
-                    before.started_at,
-                    before.ended_at if before.ended_at is not None else now,
-                    before.host,
-                    before.exit_code,
-                    before.signal,
-                ),
-            )
+            if state:
+                cursor.execute(
+                    "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        job_id,
+                        before.attempt,
+                        state,
+                        before.accepted_at if before.submitted_at is None else before.submitted_at,
+                        before.started_at,
+                        before.ended_at if before.ended_at is not None else now,
+                        before.host,
+                        before.exit_code,
+                        before.signal,
+                    ),
+                )
             made = key(job_id, before.attempt + 1)
             changes: dict[str, object] = {
                 **_FORGOTTEN,
@@ -230,7 +231,7 @@ class Ledger(LedgerReader):
                 "submitted_at": now,
                 "changed_at": now,
                 "held": held,
-                "wait_reason": "JobHeldUser" if held else "",
+                "wait_reason": {None: "", Hold.USER: "JobHeldUser", Hold.ADMIN: "JobHeldAdmin"}[held],
             }
             self._update(cursor, job_id, changes)
             # A task of an array gets a payload of its own.

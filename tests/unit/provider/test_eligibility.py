@@ -96,6 +96,26 @@ def test_hold_and_release_know_who_is_who(stage: Stage, submit: Callable[..., in
             step(job_id, 5001)
 
 
+def test_a_job_that_waits_at_the_scheduler_is_taken_back(stage: Stage, submit: Callable[..., int]) -> None:
+    job_id = submit()
+    turn(stage)
+    old = stage.provider.job(job_id)
+    stage.provider.control.hold(job_id, 5001)
+    stage.round()
+    assert [list(call.args[0]) for call in stage.scheduler.cancel.call_args_list] == [[old.key]]
+    stage.clock.advance(1)
+    stage.round()
+    stage.provider.collector.collect(job_id)
+    turn(stage)
+    assert waiting(stage, job_id) == "JobHeldUser"
+    assert stage.provider.past_attempts([job_id]) == []
+    stage.provider.control.release(job_id, 5001)
+    turn(stage)
+    job = stage.provider.job(job_id)
+    assert (job.phase, job.attempt) == (JobPhase.QUEUED, 2)
+    assert job.key != old.key
+
+
 def test_a_job_begins_at_its_time(stage: Stage, submit: Callable[..., int]) -> None:
     job_id = submit(begin_at=stage.clock.now() + 60)
     turn(stage)

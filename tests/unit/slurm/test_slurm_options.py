@@ -76,7 +76,7 @@ def test_sbatch_faults(argv: list[str], text: str) -> None:
 
 
 def test_squeue_s_is_ambiguous_in_the_order_of_its_table() -> None:
-    with pytest.raises(OptionError, match="'--sibling' '--sort' '--start' '--steps' '--states'"):
+    with pytest.raises(OptionError, match="'--sib' '--sort' '--start' '--steps' '--states'"):
         parse(["--s=R"], SQUEUE_OPTIONS, stop_at_word=False)
 
 

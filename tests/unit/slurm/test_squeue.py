@@ -151,7 +151,7 @@ def test_order_and_other_filters(call: Call, add_job: AddJob) -> None:
         ("100%% %i", "100% 1\n"),
         ("%V %S %e %L", "2026-11-22T16:19:00 2026-11-22T16:19:50 2026-11-22T16:49:50 29:50\n"),
         ("%a|%q|%v|%k|%m|%U|%Z", "(null)|(null)|(null)|(null)|500M|5001|/home/alice/run\n"),
-        ("", "\n"),
+        ("", ""),
     ],
 )
 def test_formats(call: Call, add_job: AddJob, format_text: str, stdout: str) -> None:
