@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from airavata_mesos_plugin.cli import aurora_admin, aurora_cron, aurora_update, view
+from airavata_mesos_plugin.cli import aurora_admin, aurora_cron, aurora_template, aurora_update, view
 from airavata_mesos_plugin.cli.aurora_clusters import client_of
 from airavata_mesos_plugin.cli.aurora_common import (
     FILE,
@@ -199,6 +199,7 @@ def _write_status(job: ClusterJob, tasks: Any) -> None:
 for _part in (
     aurora_cron.cron,
     aurora_update.update,
+    aurora_template.template,
     aurora_admin.quota,
     aurora_admin.maintenance,
     aurora_admin.tiers,

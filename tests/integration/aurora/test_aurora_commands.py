@@ -159,6 +159,20 @@ def test_cron(run: Run, tmp_path: Path) -> None:
     run("cron", "start", job, code=10)
 
 
+def test_template_makes_a_job_file(run: Run, tmp_path: Path) -> None:
+    job = "dev/www/prod/cleaning"
+    wanted = ("--set", "command=sleep 600", "--set", "schedule=30 4 * * *", "--ram-mb", "16")
+    path = tmp_path / "cleaning.json"
+    path.write_text(run("template", "cron", job, *wanted).stdout)
+    assert json.loads(path.read_text())["task"]["resources"]["ram"] == 16 * 2**20
+    run("cron", "schedule", job, "--read-json", str(path))
+    assert "30 4 * * *" in run("cron", "list", "dev/www").stdout
+    run("cron", "deschedule", job)
+    assert "command" in run("template", "cron", job, "--set", "schedule=x", code=3).stderr
+    run("template", "cron", job, "--set", "schedule", code=6)
+    run("template", "nosuch", job, code=3)
+
+
 def test_update(run: Run, tmp_path: Path) -> None:
     quick = {"batch_size": 2, "watch_secs": 0}
     job = "dev/www/prod/service"
