@@ -71,7 +71,8 @@ def to_thrift(job: AuroraJob, key: JobKey, user: str) -> JobConfiguration:
         priority=job.priority,
         maxTaskFailures=job.max_task_failures,
         production=job.production,
-        tier=job.tier,
+        # From 0.22 on a job marked by production alone would silently be none.
+        tier=job.tier or ("preferred" if job.production else None),
         resources=_resources(job),
         constraints=frozenset(constraint(name, text) for name, text in job.constraints.items()),
         mesosFetcherUris=frozenset(

@@ -144,6 +144,14 @@ def test_every_field_is_reachable_from_the_queue() -> None:
     assert "mesos_fetcher_uris" not in task.executorConfig.data
 
 
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [({}, "preemptible"), ({"tier": None}, None), ({"tier": None, "production": True}, "preferred")],
+)
+def test_production_without_a_tier_stays_production(said: dict[str, Any], tier: str | None) -> None:
+    assert wire(rendered("serial", aurora=said)).taskConfig.tier == tier
+
+
 def test_merging() -> None:
     assert merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"c": None, "e": 3}, "d": [2]}) == {
         "a": {"b": 1, "e": 3},
