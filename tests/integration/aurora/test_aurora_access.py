@@ -12,8 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import requests
 import trustme
 from pydantic import ValidationError
+from requests.auth import AuthBase
 
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ClusterSettings
@@ -202,6 +204,30 @@ def test_kerberos_without_its_package(adapters: Adapters, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "requests_gssapi", None)
     with pytest.raises(ConfigurationError, match=r"\[kerberos\]"):
         adapters(authentication={"mechanism": "kerberos"})
+
+
+def test_kerberos_sends_its_token_at_once(
+    adapters: Adapters, server: ThriftServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library needs a realm; what is ours is how it is asked."""
+    asked: list[dict[str, object]] = []
+
+    class Negotiate(AuthBase):
+        def __init__(self, **options: object) -> None:
+            asked.append(options)
+
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = "Negotiate abc"
+            return request
+
+    library = ModuleType("requests_gssapi")
+    library.OPTIONAL = 2  # type: ignore[attr-defined]
+    library.HTTPSPNEGOAuth = Negotiate  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "requests_gssapi", library)
+    adapter = adapters(tls={"ca": ca_file}, authentication={"mechanism": "kerberos"})
+    assert kill(adapter) is None
+    assert server.headers[-1]["authorization"] == "Negotiate abc"
+    assert asked == [{"mutual_authentication": 2, "opportunistic_auth": True, "target_name": "HTTP"}]
 
 
 def test_credentials_are_not_for_the_master(tmp_path: Path) -> None:

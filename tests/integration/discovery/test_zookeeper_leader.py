@@ -13,7 +13,7 @@ from kazoo.security import make_digest_acl
 
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ClusterSettings
-from airavata_mesos_plugin.discovery import find_leaders
+from airavata_mesos_plugin.discovery import ZooKeeperLeader, find_leaders
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.minicluster.settings import AgentSettings
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings as MiniSettings
@@ -147,6 +147,27 @@ def test_mesos_master_with_the_lowest_number_leads(
     found(master, ["http://m1:5050", "http://m2:5050"])
     first.expire()
     found(master, ["http://m2:5050"])
+
+
+def test_expired_session_is_replaced(
+    server: ZooKeeperServer, announcers: Announcers, leaders: Leaders
+) -> None:
+    first = announcers()
+    node = first.announce(PATH, "member_", entry("a.example.org"))
+    leader, _ = leaders(server.address)
+    found(leader, ["http://a.example.org:8081"])
+    assert isinstance(leader, ZooKeeperLeader)
+    mine = leader._ensemble._open()
+    session = mine.client_id
+    # Whoever closes a session ends it for all that use it.
+    thief = KazooClient(server.address, client_id=session)
+    thief.start()
+    thief.stop()
+    thief.close()
+    wait_for(lambda: mine.client_id, lambda now: now not in (None, session), "another session")
+    first.withdraw(node)
+    first.announce(PATH, "member_", entry("b.example.org"))
+    found(leader, ["http://b.example.org:8081"])
 
 
 def test_ensemble_that_goes_down_and_comes_back(tmp_path: Path, leaders: Leaders) -> None:
