@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import platform
+import re
 import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from airavata_mesos_plugin.errors import ConfigurationError
@@ -28,18 +31,42 @@ print(repr((importlib.MAGIC_NUMBER, [marshal.dumps(code) for code in codes])))
 
 _BODY = """\
 # {command} for jobs that run on Mesos. Written by airavata-mesos install-commands; do not edit.
-# First the readable program, then the same compiled, so that Python need not do that on every call.
-import _frozen_importlib_external, marshal
+# The readable program. Its compiled form lies beside this file, which Python loads much quicker; where that
+# cannot be used, the readable one is run.
+import _frozen_importlib_external, marshal, posix
 SOURCE = r'''{source}'''
-if _frozen_importlib_external.MAGIC_NUMBER == {magic!r}:
-    exec(marshal.loads({code!r}))
-else:
-    exec(SOURCE)
+try:
+    path = posix.readlink(__file__)
+except OSError:
+    path = __file__
+try:
+    # Only for this very Python, and only from the directory of this very file: no other is trusted.
+    if _frozen_importlib_external.MAGIC_NUMBER != {magic!r} or (path != __file__ and path[:1] != "/"):
+        raise ValueError
+    descriptor = posix.open(path.rpartition("/")[0] + "/" + {code_name!r}, posix.O_RDONLY | posix.O_CLOEXEC)
+    program = marshal.loads(posix.read(descriptor, {size}))
+    posix.close(descriptor)
+    program.co_name  # damaged files may hold something else
+except (OSError, ValueError, EOFError, TypeError, AttributeError):
+    program = SOURCE
+exec(program)
 """
+_CODE_NAME = re.compile(r"\.([a-z]+)\.[0-9a-f]{16}\.code")
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A command file, and the compiled program beside it, whose name says what is in it."""
+
+    text: bytes
+    code: bytes
+    code_name: str
 
 
 def install(directory: Path, socket: Path, interpreter: Path | None = None) -> list[Path]:
     """Write one file for each command into ``directory`` (made if missing); the paths of the files.
+
+    The compiled programs lie beside them, as files whose names begin with a dot.
 
     Without ``interpreter`` it is the one below the virtual environment that runs this. Repeatable: each
     file is replaced in one step, so that a command which starts meanwhile finds the old or the new one.
@@ -55,7 +82,11 @@ def install(directory: Path, socket: Path, interpreter: Path | None = None) -> l
     programs = _programs(socket, _interpreter(interpreter))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return [_replace(directory / name, program) for name, program in programs.items()]
+        for program in programs.values():
+            _replace(directory / program.code_name, program.code, 0o644)
+        files = [_replace(directory / name, program.text, 0o755) for name, program in programs.items()]
+        _remove_old_code(directory, {program.code_name for program in programs.values()})
+        return files
     except OSError as error:
         raise ConfigurationError(
             f"cannot write the commands into {directory}: {error.strerror}",
@@ -107,7 +138,7 @@ def _line_limit(release: str) -> int:
     return 255 if known >= [5, 1] else 127
 
 
-def _programs(socket: Path, interpreter: Path) -> dict[str, bytes]:
+def _programs(socket: Path, interpreter: Path) -> dict[str, _Program]:
     text = (Path(__file__).parent / "launcher.py").read_text(encoding="ascii")
     text = text.replace('SOCKET = ""', f"SOCKET = {str(socket)!a}", 1)
     text = text.replace('PYTHON = ""', f"PYTHON = {sys.executable!a}", 1)
@@ -132,12 +163,26 @@ def _programs(socket: Path, interpreter: Path) -> dict[str, bytes]:
         ) from error
     first = os.fsencode(_first_line(interpreter) + "\n")
     return {
-        name: first + _BODY.format(command=name, source=source, magic=magic, code=code).encode("ascii")
+        name: _program(name, first, source, magic, code)
         for (name, source), code in zip(sources.items(), codes, strict=True)
     }
 
 
-def _replace(path: Path, content: bytes) -> Path:
+def _program(name: str, first: bytes, source: str, magic: bytes, code: bytes) -> _Program:
+    code_name = f".{name}.{hashlib.sha256(code).hexdigest()[:16]}.code"
+    text = _BODY.format(command=name, source=source, magic=magic, code_name=code_name, size=len(code) + 1)
+    return _Program(first + text.encode("ascii"), code, code_name)
+
+
+def _remove_old_code(directory: Path, present: set[str]) -> None:
+    """Remove the compiled programs of earlier command files; one that just started runs its readable one."""
+    for path in directory.iterdir():
+        match = _CODE_NAME.fullmatch(path.name)
+        if match and match[1] in COMMANDS and path.name not in present:
+            path.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> Path:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     beside = Path(name)
     try:
@@ -145,7 +190,7 @@ def _replace(path: Path, content: bytes) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.chmod(0o755)
+        beside.chmod(mode)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
