@@ -27,6 +27,18 @@ TO_SUBMIT = (
 )
 """Condition of a job that has to go to its scheduler; an index holds just these."""
 
+WITH_SCHEDULER = f"phase IN ('{JobPhase.QUEUED.value}', '{JobPhase.RUNNING.value}')"
+"""Condition of a job that its scheduler has; an index holds just these."""
+
+UNDECIDED = (
+    f"phase = {_ACCEPTED} AND wait_reason <> '' AND NOT (dependency = '' AND held IS NOT NULL"
+    f" AND wait_reason = CASE held WHEN '{Hold.USER.value}' THEN 'JobHeldUser' ELSE 'JobHeldAdmin' END)"
+)
+"""Condition of a job that is kept back and may go on without anybody's doing; an index holds just these.
+
+A held job that waits for nothing else is none of them.
+"""
+
 SCHEMA = f"""
 CREATE TABLE ledger (instance TEXT NOT NULL);
 CREATE TABLE jobs (
@@ -76,7 +88,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_active ON jobs (id) WHERE phase IN ({ACTIVE_VALUES});
 CREATE INDEX jobs_by_name ON jobs (job_name);
 CREATE INDEX jobs_of_array ON jobs (array_id, array_index) WHERE array_id IS NOT NULL;
-CREATE INDEX jobs_kept_back ON jobs (cluster, id) WHERE phase = {_ACCEPTED} AND wait_reason <> '';
+CREATE INDEX jobs_undecided ON jobs (cluster, id) WHERE {UNDECIDED};
+CREATE INDEX jobs_with_scheduler ON jobs (cluster, id) WHERE {WITH_SCHEDULER};
 CREATE INDEX jobs_to_submit ON jobs (cluster, id) WHERE {TO_SUBMIT};
 CREATE TABLE attempts (
     job_id INTEGER NOT NULL REFERENCES jobs (id),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase
-from airavata_mesos_plugin.store.rows import ACTIVE_VALUES, TO_SUBMIT
+from airavata_mesos_plugin.store.rows import ACTIVE_VALUES, TO_SUBMIT, WITH_SCHEDULER
+
+_WITH_SCHEDULER = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ class JobSelection:
         if self.to_submit:
             conditions.append(TO_SUBMIT)
         if self.phases is not None:
-            if self.phases <= ACTIVE_PHASES:
-                conditions.append(f"phase IN ({ACTIVE_VALUES})")  # lets the partial index serve
+            # These let a partial index serve; that of jobs with a scheduler is one for each cluster.
+            if self.clusters is not None and self.phases <= _WITH_SCHEDULER:
+                conditions.append(WITH_SCHEDULER)
+            elif self.phases <= ACTIVE_PHASES:
+                conditions.append(f"phase IN ({ACTIVE_VALUES})")
             conditions.append(f"phase IN ({', '.join('?' * len(self.phases))})")
             values.extend(phase.value for phase in self.phases)
         for name, value in sorted(self.labels or ()):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.jobs import Hold, JobPhase
-from airavata_mesos_plugin.store.rows import ACTIVE_VALUES
+from airavata_mesos_plugin.store.rows import ACTIVE_VALUES, UNDECIDED
 
 _CHUNK = 500
 """Values of one IN list; SQLite allows more, but not without limit."""
@@ -49,13 +49,6 @@ class Verdict:
     dependency: str
 
 
-_SETTLED = (
-    "dependency = '' AND held IS NOT NULL"
-    f" AND wait_reason = CASE held WHEN '{Hold.USER.value}' THEN 'JobHeldUser' ELSE 'JobHeldAdmin' END"
-)
-"""Condition of a job that stays as it is for as long as nobody releases it."""
-
-
 def kept_back(cursor: sqlite3.Cursor, cluster: str) -> list[KeptBack]:
     """The jobs of a cluster that are kept back, about which something may be decided, oldest first.
 
@@ -63,8 +56,8 @@ def kept_back(cursor: sqlite3.Cursor, cluster: str) -> list[KeptBack]:
     """
     rows = cursor.execute(
         "SELECT id, job_name, user, array_id, array_index, array_limit, held, begin_at, dependency,"
-        f" wait_reason FROM jobs WHERE phase = '{JobPhase.ACCEPTED.value}' AND wait_reason <> ''"
-        f" AND cluster = ? AND cancel_requested_at IS NULL AND NOT ({_SETTLED}) ORDER BY id",
+        f" wait_reason FROM jobs WHERE {UNDECIDED} AND cluster = ? AND cancel_requested_at IS NULL"
+        " ORDER BY id",
         (cluster,),
     )
     return [
@@ -85,10 +78,8 @@ def kept_back(cursor: sqlite3.Cursor, cluster: str) -> list[KeptBack]:
 
 
 def any_kept_back(cursor: sqlite3.Cursor) -> bool:
-    """True when at least one job is kept back."""
-    row = cursor.execute(
-        f"SELECT 1 FROM jobs WHERE phase = '{JobPhase.ACCEPTED.value}' AND wait_reason <> '' LIMIT 1"
-    ).fetchone()
+    """True when at least one job is kept back about which something may be decided."""
+    row = cursor.execute(f"SELECT 1 FROM jobs WHERE {UNDECIDED} LIMIT 1").fetchone()
     return row is not None
 
 

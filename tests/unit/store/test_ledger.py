@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.errors import LedgerError, NotFound
-from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
+from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobKey, JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.states import may_follow
 from airavata_mesos_plugin.store import JobSelection, Ledger
+from airavata_mesos_plugin.store.rows import UNDECIDED
 
+WITH_SCHEDULER = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
 RESOURCES = Resources(cpus=1, memory_mb=1024, disk_mb=1024)
 
 
@@ -174,12 +176,30 @@ def test_selections(ledger: Ledger) -> None:
     assert [record.id for record in ledger.active("d")] == [3]
 
 
-def test_active_jobs_are_found_by_the_index(ledger: Ledger) -> None:
-    text, values = JobSelection(phases=frozenset({JobPhase.QUEUED, JobPhase.RUNNING})).query()
+@pytest.mark.parametrize(
+    ("selection", "index"),
+    [
+        (JobSelection(phases=ACTIVE_PHASES), "jobs_active"),
+        (JobSelection(phases=frozenset({JobPhase.FETCHING})), "jobs_active"),
+        (JobSelection(phases=WITH_SCHEDULER), "jobs_active"),
+        (JobSelection(clusters=frozenset({"c"}), phases=WITH_SCHEDULER), "jobs_with_scheduler"),
+        (JobSelection(clusters=frozenset({"c"}), to_submit=True), "jobs_to_submit"),
+    ],
+)
+def test_jobs_under_way_are_found_by_an_index(ledger: Ledger, selection: JobSelection, index: str) -> None:
+    text, values = selection.query()
+    assert index in plan(ledger, text, values)
+
+
+def test_jobs_that_are_kept_back_are_found_by_an_index(ledger: Ledger) -> None:
+    assert "jobs_undecided" in plan(ledger, f"SELECT id FROM jobs WHERE {UNDECIDED} AND cluster = ?", ["c"])
+
+
+def plan(ledger: Ledger, text: str, values: list[object]) -> str:
     with sqlite3.connect(ledger._path) as connection:
-        plan = " ".join(str(row) for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     connection.close()
-    assert "jobs_active" in plan
+    return " ".join(str(row) for row in rows)
 
 
 def test_it_is_all_there_after_a_restart(tmp_path: Path, clock: ManualClock) -> None:
