@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,26 @@ def test_a_slow_agent_is_slow_in_both_directions_and_keeps_the_order(
     assert [name for name, _ in events(task)] == ["PENDING", "ASSIGNED", "STARTING", "RUNNING", "FINISHED"]
     times = [event.timestamp for event in task.taskEvents]
     assert times[2] - times[1] >= 200
+
+
+def test_a_drained_agent_is_left_by_its_tasks(cluster: ThreadedCluster, probe: Probe) -> None:
+    probe.create(job("j", SLEEP))
+    probe.wait("j", S.RUNNING)
+    assert order(cluster, "agents", {"agent": "127.0.0.1", "do": "drain"}).status == 200
+    tasks = probe.wait("j", S.KILLED, S.RUNNING)
+    assert ("DRAINING", "Draining machine for maintenance.") in events(tasks[0])
+    assert [task.assignedTask.slaveHost for task in tasks] == ["127.0.0.1", "localhost"]
+    assert get(cluster.scheduler_url, "/maintenance").json() == {
+        "SCHEDULED": [], "DRAINING": {}, "DRAINED": ["127.0.0.1"],
+    }  # fmt: skip
+    cluster.drain_agent("localhost")
+    until(lambda: len(get(cluster.scheduler_url, "/maintenance").json()["DRAINED"]) == 2)
+    (waits,) = [task for task in probe.tasks("j") if task.status == S.PENDING]
+    assert waits.ancestorId == tasks[1].assignedTask.taskId
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "minicluster.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example.replace("/tmp/mini", str(tmp_path / "mini")), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("http://127.0.0.1:")

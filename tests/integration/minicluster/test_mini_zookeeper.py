@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from airavata_mesos_plugin.gen.aurora import ttypes as api
+from airavata_mesos_plugin.minicluster.faults import Fault, Kind
 from airavata_mesos_plugin.minicluster.probe import (
     JSON,
     Probe,
@@ -135,6 +137,41 @@ def test_a_change_of_leader_leaves_tasks_alone(
         (directory / "sandbox" / "go").touch()
         (ended,) = probe.wait("ends")
         assert events(ended)[-1] == ("FINISHED", "Task finished.")
+
+
+def test_nothing_is_lost_or_done_twice_while_leaders_change(
+    servers: list[ZooKeeperServer], tmp_path: Path, path: str
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    names = [f"j{number}" for number in range(60)]
+    with ThreadedCluster(settings(servers, tmp_path / "mini", path, schedulers=3)) as cluster:
+
+        def submitted(name: str) -> bool:
+            """Whether some scheduler says that the job is there."""
+            made = job(name, thermos(process("main", f"echo run >> {marks / name}")), cpus=0.05)
+            for url in cluster.scheduler_urls:
+                try:
+                    answer = Probe(url).call("createJob", made)
+                except (RuntimeError, OSError, http.client.HTTPException):
+                    continue  # not the leader, or its answer was lost
+                texts = [detail.message or "" for detail in answer.details]
+                if answer.responseCode == api.ResponseCode.OK or any("already exists" in t for t in texts):
+                    return True
+            return False
+
+        for number, name in enumerate(names):
+            if number % 20 == 10:
+                cluster.resign(leader(cluster))
+            if number % 7 == 3:
+                cluster.add_fault(Fault(Kind.DROP_BEFORE, "createJob"))
+            until(lambda name=name: submitted(name), 30)  # type: ignore[misc]
+        probe = Probe(cluster.scheduler_urls[leader(cluster)])
+        tasks = {name: probe.wait(name, timeout=60) for name in names}
+    assert {name: [task.status for task in found] for name, found in tasks.items()} == {
+        name: [S.FINISHED] for name in names
+    }
+    assert {name: (marks / name).read_text() for name in names} == dict.fromkeys(names, "run\n")
 
 
 def test_what_ends_while_nobody_leads_is_known_to_the_next(
