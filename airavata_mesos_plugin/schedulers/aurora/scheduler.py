@@ -1,4 +1,4 @@
-"""The contract of `schedulers.base` on Aurora and Mesos (Aurora 0.18 and later)."""
+"""The contract of `schedulers.base` on Aurora and Mesos (Aurora 0.12 to 0.22)."""
 
 from __future__ import annotations
 

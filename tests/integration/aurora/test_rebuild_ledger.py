@@ -30,6 +30,8 @@ def test_running_and_waiting_jobs_come_back(tmp_path: Path) -> None:
         site.in_phase(first, "running")
         second = site.accepted("echo two > two.txt")
         before = site.in_phase(second, "queued")
+        assert 0 <= before["cluster_age_seconds"] < 30
+        assert "heard" in site.cli("show", second.job_id).stdout
         site.kill()
         site.cli("rebuild-ledger", code=1)  # nothing is lost yet
         for path in site.home.glob("ledger.db*"):
@@ -45,7 +47,7 @@ def test_running_and_waiting_jobs_come_back(tmp_path: Path) -> None:
             assert after[name] == before[name]
         gate.touch()
         for job, name in ((first, "one"), (second, "two")):
-            site.finished(job, "COMPLETE")
+            assert "cluster_age_seconds" not in site.finished(job, "COMPLETE")
             assert (job.directory / f"{name}.txt").read_text() == f"{name}\n"
         third = site.accepted("true")
         assert int(third.job_id) > int(second.job_id)
