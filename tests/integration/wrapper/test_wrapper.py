@@ -225,7 +225,9 @@ def test_interpreter_arguments_and_input(tmp_path: Path, script: str, out: str |
 def test_signals_have_their_usual_effect_in_the_script(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path, "#!/bin/bash\nexec grep SigIgn /proc/self/status\n")
     sandbox.run()
-    assert int(sandbox.text().split()[1], 16) == 0
+    # Signals 32 and 33 belong to the C library and come as whoever started the tests has them.
+    standard = (1 << 31) - 1
+    assert int(sandbox.text().split()[1], 16) & standard == 0
 
 
 # Wall time and kill
