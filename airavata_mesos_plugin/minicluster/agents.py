@@ -241,9 +241,9 @@ class Agents:
         for task in self._tasks_of(slot):
             # A copy: the agent goes on with its own view.
             seen = replace(task, statuses=list(task.statuses))
-            self._master.active[task.launch.task_id] = seen.mark(
-                "TASK_UNREACHABLE", self._clock.now_ms() / 1000
-            )
+            seen.mark("TASK_UNREACHABLE", self._clock.now_ms() / 1000)
+            del self._master.active[task.launch.task_id]
+            self._master.unreachable[task.launch.task_id] = seen
             self._tell(task.launch.task_id, self._unreachable_state, _UNREACHABLE)
 
     async def give_back(self, name: str) -> None:
@@ -260,18 +260,22 @@ class Agents:
                 slot.state = State.LOST
                 raise
             self._register(slot)
-        if was is not State.REGISTERED and self._framework is not None:
-            self._master.agents[slot.agent.info.agent_id] = slot.agent
+        if was is State.REGISTERED:
+            return
+        agent_id = slot.agent.info.agent_id
+        self._master.agents[agent_id] = slot.agent
+        self._master.unreachable_agents.discard(agent_id)
+        if self._framework is not None:
             self._framework.add_host(self._host(slot))
-        if was is State.PARTITIONED:
-            for task in list(self._master.active.values()):
-                own = slot.agent.task(task.launch.task_id)
-                if own is not None:
-                    self._master.active[task.launch.task_id] = own
-                    slot.link.report(own, own.message)
-                elif task.agent_id == slot.agent.info.agent_id:
-                    lost = task.mark("TASK_LOST", self._clock.now_ms() / 1000)
-                    self._deliver(lost, "TASK_LOST", _FORGOTTEN)
+        for task in self._tasks_of(slot):
+            own = slot.agent.task(task.launch.task_id)
+            if own is not None:
+                self._master.unreachable.pop(task.launch.task_id, None)
+                self._master.active[task.launch.task_id] = own
+                slot.link.report(own, own.message)
+            else:
+                lost = task.mark("TASK_LOST", self._clock.now_ms() / 1000)
+                self._deliver(lost, "TASK_LOST", _FORGOTTEN)
 
     def slow(self, name: str, seconds: float) -> None:
         """Orders to the agent and its statuses take this long; 0 ends it. Raises LookupError."""
@@ -279,11 +283,16 @@ class Agents:
 
     def _take_away(self, slot: Slot) -> None:
         agent_id = slot.agent.info.agent_id
-        if slot.state is State.LOST:
-            self._master.agents.pop(agent_id, None)
+        self._master.agents.pop(agent_id, None)
+        if slot.state is State.PARTITIONED:
+            self._master.unreachable_agents.add(agent_id)
+        else:
+            self._master.unreachable_agents.discard(agent_id)
         if self._framework is not None:
             self._framework.remove_host(agent_id)
 
     def _tasks_of(self, slot: Slot) -> list[MesosTask]:
+        """Those that the master knows, reachable or not."""
         agent_id = slot.agent.info.agent_id
-        return [task for task in self._master.active.values() if task.agent_id == agent_id]
+        known = (*self._master.active.values(), *self._master.unreachable.values())
+        return [task for task in known if task.agent_id == agent_id]

@@ -92,7 +92,6 @@ class MiniCluster:
                 if self.settings.control:
                     routes.update(ControlHttp(self).routes())
                 node.url = await self._serve(routes, self.settings.scheduler_port if number == 0 else 0)
-                self.master.scheduler_url = self.scheduler_url
                 await node.start()
         except (OSError, ValueError):
             await self.stop()
@@ -124,7 +123,7 @@ class MiniCluster:
 
     # What a leader takes over and hands on (node.Throne)
 
-    async def ascend(self) -> Scheduler | None:
+    async def ascend(self, url: str) -> Scheduler | None:
         if self.settings.remembers:
             if not self._lock.take():
                 return None
@@ -132,6 +131,7 @@ class MiniCluster:
         scheduler = Scheduler(self.settings, self.clock, self.agents, socket.gethostname(), self._journal)
         if self._journal is not None:
             scheduler.restore(self._journal.all())
+        self.master.scheduler_url = url
         self.agents.connect(scheduler)
         scheduler.start()
         scheduler.reconcile()

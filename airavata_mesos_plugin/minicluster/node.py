@@ -23,8 +23,9 @@ class Throne(Protocol):
     token: str
     """Tells candidates of this process from others."""
 
-    async def ascend(self) -> Scheduler | None:
-        """The state, loaded and at work; None while another process holds it.  Raises OSError."""
+    async def ascend(self, url: str) -> Scheduler | None:
+        """For the scheduler at `url`: the state, loaded and at work; None while another process holds it.
+        Raises OSError."""
 
     async def descend(self, scheduler: Scheduler) -> None:
         """Keep everything, and stop."""
@@ -62,7 +63,7 @@ class Node:
         if self.settings.zookeeper:
             self._task = asyncio.create_task(self._campaign())
             return
-        self.scheduler = await self._throne.ascend()
+        self.scheduler = await self._throne.ascend(self.url)
         if self.scheduler is None:
             raise OSError(f"another minicluster uses the state in {self.settings.state_path}")
 
@@ -121,10 +122,10 @@ class Node:
         return self._lost or self._leave.is_set()
 
     async def _lead(self, session: Session) -> None:
-        scheduler = await self._throne.ascend()
+        scheduler = await self._throne.ascend(self.url)
         while scheduler is None and not self._over():
             await asyncio.sleep(_RETRY)
-            scheduler = await self._throne.ascend()
+            scheduler = await self._throne.ascend(self.url)
         if scheduler is None:
             return
         self.scheduler = scheduler

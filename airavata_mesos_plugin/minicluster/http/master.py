@@ -79,7 +79,8 @@ class MasterHttp:
             return text_response("Failed to parse limit or offset: not a number.\n", 400)
         if limit < 0 or offset < 0:
             return text_response("limit and offset must not be negative.\n", 400)
-        tasks = [*self._master.active.values(), *self._master.completed]
+        master = self._master
+        tasks = [*master.active.values(), *master.unreachable.values(), *master.completed]
         if "framework_id" in query:
             tasks = [task for task in tasks if task.framework_id == query["framework_id"]]
         if "task_id" in query:

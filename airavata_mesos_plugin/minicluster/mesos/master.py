@@ -21,6 +21,9 @@ class Master:
         self.agents: dict[str, Agent] = {}
         self._agents_seen = 0
         self.active: dict[str, MesosTask] = {}
+        self.unreachable: dict[str, MesosTask] = {}
+        """Tasks of agents that are cut off, as they were seen last."""
+        self.unreachable_agents: set[str] = set()
         self.completed: deque[MesosTask] = deque(maxlen=max_completed_tasks)
 
     def next_agent_id(self) -> str:
@@ -36,5 +39,8 @@ class Master:
 
     def updated(self, task: MesosTask) -> None:
         """The task has a new state."""
-        if task.ended and self.active.pop(task.launch.task_id, None) is not None:
+        if not task.ended:
+            return
+        known = [tasks.pop(task.launch.task_id, None) for tasks in (self.active, self.unreachable)]
+        if any(known):
             self.completed.append(task)

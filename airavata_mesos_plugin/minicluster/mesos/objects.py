@@ -131,7 +131,7 @@ def framework_object(master: Master) -> dict[str, Any]:
         "offered_resources": _resources(0, 0, 0, 0),
         "offers": [],
         "tasks": [task_object(task) for task in tasks],
-        "unreachable_tasks": [],
+        "unreachable_tasks": [task_object(task) for task in master.unreachable.values()],
         "completed_tasks": [task_object(task) for task in master.completed],
         "executors": [
             {"executor_id": t.launch.executor_id, "framework_id": t.framework_id, "slave_id": t.agent_id,
@@ -170,7 +170,7 @@ def master_state(master: Master) -> dict[str, Any]:
         "capabilities": [],
         "activated_slaves": float(len(master.agents)),
         "deactivated_slaves": 0.0,
-        "unreachable_slaves": 0.0,
+        "unreachable_slaves": float(len(master.unreachable_agents)),
         "flags": {},
         "slaves": [agent_object(agent, master.start_time) for agent in master.agents.values()],
         "recovered_slaves": [],
@@ -187,7 +187,7 @@ def _counters(tasks: Iterable[MesosTask]) -> dict[str, int]:
 
 
 def state_summary(master: Master) -> dict[str, Any]:
-    tasks = [*master.active.values(), *master.completed]
+    tasks = [*master.active.values(), *master.unreachable.values(), *master.completed]
     agents = [
         {
             **agent_object(agent, master.start_time),

@@ -190,6 +190,14 @@ def test_a_partitioned_agent_keeps_its_tasks(cluster: ThreadedCluster, probe: Pr
     (ends,) = probe.wait("ends", S.RUNNING)
     cluster.partition_agent("127.0.0.1")
     probe.wait("stays", S.PARTITIONED)
+    seen = get(cluster.master_url, "/state").json()
+    assert [agent["hostname"] for agent in seen["slaves"]] == ["localhost"]
+    assert (seen["unreachable_slaves"], seen["activated_slaves"]) == (1, 1)
+    (framework,) = seen["frameworks"]
+    assert {t["id"]: t["state"] for t in framework["unreachable_tasks"]} == {
+        task.assignedTask.taskId: "TASK_UNREACHABLE" for task in (stays, ends)
+    }
+    assert framework["tasks"] == []
     (directory,) = cluster.run(
         lambda running: [
             executor.directory
@@ -204,6 +212,9 @@ def test_a_partitioned_agent_keeps_its_tasks(cluster: ThreadedCluster, probe: Pr
     (stays,) = probe.wait("stays", S.RUNNING)
     assert [name for name, _ in events(stays)][-3:] == ["RUNNING", "PARTITIONED", "RUNNING"]
     assert stays.timesPartitioned == 1
+    (framework,) = get(cluster.master_url, "/state").json()["frameworks"]
+    assert framework["unreachable_tasks"] == []
+    assert [task["id"] for task in framework["tasks"]] == [stays.assignedTask.taskId]
     (ends,) = probe.wait("ends")
     assert (ends.status, events(ends)[-1][1]) == (S.FINISHED, "Task finished.")
 

@@ -127,6 +127,8 @@ def test_a_change_of_leader_leaves_tasks_alone(
         elif how == "expire":
             cluster.expire_session(first)
         second = leader(cluster, other_than=first)
+        (framework,) = get(cluster.master_url, "/frameworks").json()["frameworks"]
+        assert framework["webui_url"] == cluster.scheduler_urls[second]
         probe = Probe(cluster.scheduler_urls[second])
         assert {name: probe.tasks(name) for name in ("runs", "waits")} == {
             name: before[name] for name in ("runs", "waits")
