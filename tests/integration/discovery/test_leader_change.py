@@ -21,7 +21,7 @@ from airavata_mesos_plugin.schedulers.base import Submission
 from tests.support.waiting import wait_for
 from tests.support.zookeeper import ensemble
 
-JOBS = 60
+JOBS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def submit_once(adapter: AuroraScheduler, wanted: Submission) -> None:
     raise AssertionError(f"{wanted.key} could not be submitted: {error}")
 
 
+@pytest.mark.timeout(400)
 def test_nothing_is_lost_and_nothing_runs_twice(
     cluster: tuple[ThreadedCluster, AuroraScheduler], tmp_path: Path
 ) -> None:
@@ -125,5 +126,5 @@ def test_nothing_is_lost_and_nothing_runs_twice(
             return []
         return [seen[key].phase for key in keys if key in seen]
 
-    wait_for(phases, lambda now: now == [JobPhase.COMPLETED] * JOBS, "all over", seconds=60)
+    wait_for(phases, lambda now: now == [JobPhase.COMPLETED] * JOBS, "all over", seconds=200)
     assert [(tmp_path / key.name).read_text() for key in keys] == ["ran\n"] * JOBS
