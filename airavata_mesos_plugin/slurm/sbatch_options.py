@@ -54,7 +54,7 @@ def _refused(
     )
 
 
-_GPU = "GPUs cannot be asked for here; leave the option out"
+_GPU = "ask for GPUs with --gpus or --gres=gpu:NUMBER and for the rest with -n, -c and --mem"
 _NODE_CHOICE = "nodes are chosen by the scheduler; pick a partition with -p instead"
 _BURST = "there is no burst buffer here; leave the option out"
 

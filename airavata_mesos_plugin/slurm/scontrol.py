@@ -10,6 +10,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, Not
 from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import scontrol_show, scontrol_update, selecting, values, view
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
+from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
     VERSION_TEXT,
     CommandFailed,
@@ -131,6 +132,7 @@ def _show(call: Call, words: Sequence[str]) -> Result:
 
 def _show_jobs(call: Call, words: Sequence[str], frame: scontrol_show.Frame) -> Result:
     details, one_line = call.options.has("details"), call.options.has("oneliner")
+    name: JobName | None = None
     if not words:
         jobs = scontrol_show.recent(call.provider, call.now)
         if not jobs:
@@ -146,7 +148,8 @@ def _show_jobs(call: Call, words: Sequence[str], frame: scontrol_show.Frame) -> 
             raise CommandFailed(f"slurm_load_jobs error: {_UNKNOWN}")
         # As in SLURM the task that has the array's id comes first.
         jobs.sort(key=lambda job: (job.id != name.id, -job.id))
-    records = scontrol_show.jobs(jobs, frame, details=details, one_line=one_line)
+    single = bool(words) and name is not None and name.indexes is not None
+    records = scontrol_show.jobs(jobs, frame, details=details, one_line=one_line, single=single)
     return Result("".join(records))
 
 

@@ -15,7 +15,7 @@ from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.slurm import nodes as node_words
 from airavata_mesos_plugin.slurm import squeue_fields as fields
 from airavata_mesos_plugin.slurm import values, view
-from airavata_mesos_plugin.slurm.entries import Entry
+from airavata_mesos_plugin.slurm.entries import Entry, merged
 from airavata_mesos_plugin.slurm.session import JobProvider, Result
 from airavata_mesos_plugin.slurm.table import visible
 from airavata_mesos_plugin.store import JobSelection
@@ -45,9 +45,13 @@ def recent(provider: JobProvider, now: float) -> list[JobRecord]:
     return sorted(jobs, key=lambda job: job.id)
 
 
-def jobs(records: Sequence[JobRecord], frame: Frame, *, details: bool, one_line: bool) -> list[str]:
-    """One text for each job."""
-    return [_text(_job(job, frame, details), one_line) for job in records]
+def jobs(
+    records: Sequence[JobRecord], frame: Frame, *, details: bool, one_line: bool, single: bool = False
+) -> list[str]:
+    """One text for each job. Waiting tasks of an array have one together, unless they are ``single``."""
+    rows = [Entry(job, frame.now, frame.zone, date_format=frame.form) for job in records]
+    alone = frozenset(job.array_id or 0 for job in records) if single else frozenset()
+    return [_text(_job(row, frame, details), one_line) for row in merged(rows, alone)]
 
 
 def _text(lines: list[str], one_line: bool) -> str:
@@ -56,12 +60,12 @@ def _text(lines: list[str], one_line: bool) -> str:
     return "\n   ".join(lines) + "\n   \n\n"
 
 
-def _job(job: JobRecord, frame: Frame, details: bool) -> list[str]:
+def _job(entry: Entry, frame: Frame, details: bool) -> list[str]:
+    job = entry.job
     request = job.request
-    entry = Entry(job, frame.now, frame.zone, date_format=frame.form)
     gid, group = view.group(request.uid, request.gid)
     cpus = request.resources.cpus
-    array = "" if job.array_id is None else f"ArrayJobId={job.array_id} ArrayTaskId={job.array_index} "
+    array = "" if job.array_id is None else f"ArrayJobId={job.array_id} ArrayTaskId={entry.tasks()} "
     limit = f"ArrayTaskThrottle={request.array_limit} " if array and request.array_limit else ""
     eligible = view.eligible_time(job)
     start = fields.start_time(entry)
@@ -74,7 +78,7 @@ def _job(job: JobRecord, frame: Frame, details: bool) -> list[str]:
     )
     waiting_for = job.begin_at if eligible is None and job.wait_reason == "BeginTime" else eligible
     lines = [
-        f"JobId={job.id} {array}{limit}JobName={visible(request.name)}",
+        f"JobId={entry.id} {array}{limit}JobName={visible(request.name)}",
         f"UserId={request.user}({request.uid}) GroupId={group}({gid}) MCS_label=N/A",
         f"Priority={fields.priority(entry)} Nice=0 Account={request.account or '(null)'}"
         f" QOS={request.qos or '(null)'}",
