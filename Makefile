@@ -2,7 +2,7 @@
 # make test    install what tests need, then everything that CI checks
 # make lint    ruff and mypy only
 # make thrift  regenerate airavata_mesos_plugin/gen from thrift/ (needs thrift-compiler)
-# make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands monitoring fetch"
+# make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands crowd aurora monitoring fetch"
 # make clean   remove what make made
 
 PYTHON ?= python3
