@@ -136,6 +136,7 @@ _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", re.ASCII
 def array_indexes(text: str) -> tuple[int, ...]:
     """The indexes of ``0-3,7`` or ``1-9:2`` in their order, each once. Raises ValueError."""
     indexes: set[int] = set()
+    number = 0
     for part in text.split(","):
         match = _SPAN.fullmatch(part)
         if match is None:
@@ -143,8 +144,9 @@ def array_indexes(text: str) -> tuple[int, ...]:
         first = int(match[1])
         last = first if match[2] is None else int(match[2])
         step = 1 if match[3] is None else int(match[3])
-        # The caller limits indexes, but a span must not fill the memory before it can.
-        if last < first or step < 1 or (last - first) // step > MOST_INDEXES:
+        # The caller limits indexes, but spans must not fill the memory before it can.
+        number += (last - first) // max(1, step) + 1
+        if last < first or step < 1 or number > MOST_INDEXES:
             raise ValueError(f"not a list of indexes: {text!r}")
         indexes.update(range(first, last + 1, step))
     return tuple(sorted(indexes))

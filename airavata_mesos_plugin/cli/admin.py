@@ -33,7 +33,7 @@ from airavata_mesos_plugin.slurm.install import install
 def install_commands(
     context: Context, directory: Path, interpreter: Path | None, path_directory: Path | None
 ) -> None:
-    """Write sbatch, squeue, scancel, sacct and sinfo into DIRECTORY.
+    """Write sbatch, squeue, scancel, sacct, sinfo, scontrol and srun into DIRECTORY.
 
     They talk to the daemon of the home directory in force. Register DIRECTORY at Airavata as the job
     manager's bin path.

@@ -239,10 +239,8 @@ def _select(
     jobs = selecting.find(provider, ids, selection) if ids else provider.jobs(selection)
     found = [
         job
-        for job in jobs
-        if _fits(job, options)
-        and (begin is None or not job.phase.final or view.end(job) > begin)
-        and job.accepted_at <= end
+        for job in _fitting(jobs, options)
+        if (begin is None or not job.phase.final or view.end(job) > begin) and job.accepted_at <= end
     ]
     return sorted(found, key=lambda job: (job.array_id or job.id, job.array_index or 0))
 
@@ -302,13 +300,18 @@ def _people(options: Parsed, invocation: Invocation, provider: JobProvider) -> f
     return found
 
 
-def _fits(job: JobRecord, options: Parsed) -> bool:
-    for name, value in (("accounts", job.request.account), ("qos", job.request.qos)):
-        text = options.value(name)
-        if text is not None and value not in [word.lower() for word in values.parse_list(text)]:
-            return False
-    text = options.value("nodelist")
-    return text is None or job.host in values.expand_hosts(text)
+def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
+    """Those that meet the conditions which the ledger does not look for by itself."""
+    if (text := options.value("accounts")) is not None:
+        accounts = frozenset(word.lower() for word in values.parse_list(text))
+        jobs = [job for job in jobs if job.request.account in accounts]
+    if (text := options.value("qos")) is not None:
+        classes = frozenset(word.lower() for word in values.parse_list(text))
+        jobs = [job for job in jobs if job.request.qos in classes]
+    if (text := options.value("nodelist")) is not None:
+        hosts = frozenset(values.expand_hosts(text))
+        jobs = [job for job in jobs if job.host in hosts]
+    return jobs
 
 
 def _scripts(lines: Sequence[Line], invocation: Invocation, provider: JobProvider) -> str:

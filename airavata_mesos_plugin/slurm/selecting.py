@@ -40,7 +40,7 @@ class JobName:
 def job_name(text: str) -> JobName | None:
     """What ``12``, ``12_3``, ``12_[1-3,5]``, ``12_*`` or ``12_3.batch`` means; None for all else."""
     match = _JOB.fullmatch(text)
-    if match is None or len(match[1].lstrip("0")) > 18 or int(match[1]) == 0:
+    if match is None or not 0 < len(digits := match[1].lstrip("0")) <= 18:
         return None
     indexes: frozenset[int] | None = None
     if match[2] and match[2] != "*":
@@ -48,7 +48,7 @@ def job_name(text: str) -> JobName | None:
             indexes = frozenset(array_indexes(match[2].strip("[]").partition("%")[0]))
         except ValueError:
             return None
-    return JobName(int(match[1]), indexes, match[3] or "", text)
+    return JobName(int(digits), indexes, match[3] or "", text)
 
 
 def split(text: str) -> list[str]:

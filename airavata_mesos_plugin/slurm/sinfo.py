@@ -269,7 +269,7 @@ def _nodes(queue: QueueSettings, provider: JobProvider, options: Parsed) -> list
     if not nodes:
         return None
     if (text := options.value("nodes")) is not None:
-        hosts = values.expand_hosts(text)
+        hosts = frozenset(values.expand_hosts(text))
         nodes = [node for node in nodes if node.name in hosts]
     if (text := options.value("states")) is not None:
         states = _states(text)

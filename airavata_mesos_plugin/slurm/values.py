@@ -165,6 +165,7 @@ def hostlist(names: list[str]) -> str:
 
 
 MOST_HOSTS = 10_000
+_SPAN = re.compile(r"[0-9]+(-[0-9]*)?")
 
 
 def expand_hosts(text: str) -> list[str]:
@@ -177,13 +178,12 @@ def expand_hosts(text: str) -> list[str]:
             continue
         for span in match[2].split(","):
             first, _, last = span.partition("-")
-            if not first.isdigit() or (last and not last.isdigit()) or len(first + last) > 18:
+            if _SPAN.fullmatch(span) is None or len(first + last) > 18:
                 names.append(f"{match[1]}[{span}]{match[3]}")
                 continue
-            stop = int(last or first)
-            if stop - int(first) >= MOST_HOSTS:
-                stop = int(first) + MOST_HOSTS - 1
-            names += [f"{match[1]}{number:0{len(first)}}{match[3]}" for number in range(int(first), stop + 1)]
+            start, stop = int(first), int(last or first)
+            stop = min(stop, start + MOST_HOSTS - len(names))
+            names += [f"{match[1]}{number:0{len(first)}}{match[3]}" for number in range(start, stop + 1)]
     return names
 
 
