@@ -22,7 +22,8 @@ os.setgroups([])
 os.setresgid(uid, uid, uid)
 os.setresuid(uid, uid, uid)
 sys.argv = sys.argv[2:]
-exec(compile(source, sys.argv[0], "exec"))
+__file__ = sys.argv[0]
+exec(compile(source, __file__, "exec"))
 """
 
 # setpriv still has root's rights when it starts a program, so what counts is the program after that.
