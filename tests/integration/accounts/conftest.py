@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -92,6 +93,10 @@ def people() -> Iterator[tuple[Person, Person]]:
             pytest.fail("these tests need root, which CI has")
         pytest.skip("only root can act as several accounts")
     with ExitStack() as stack:
+        # The accounts are the host's: two runs of these tests take turns.
+        turn = stack.enter_context((Path(tempfile.gettempdir()) / "am-test-accounts.lock").open("w"))
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        _remove_leftovers()
         for person in (ALICE, BOB):
             stack.enter_context(_made("groupadd", "groupdel", "-g", str(person.uid), person.name))
         stack.enter_context(_made("groupadd", "groupdel", "-g", str(SHARED_GID), "am-test-shared"))
@@ -101,10 +106,16 @@ def people() -> Iterator[tuple[Person, Person]]:
         yield ALICE, BOB
 
 
+def _remove_leftovers() -> None:
+    """What a run that was killed has left; an account goes before its group."""
+    for name in (ALICE.name, BOB.name):
+        subprocess.run(["/usr/sbin/userdel", name], capture_output=True, check=False)
+    for name in (ALICE.name, BOB.name, "am-test-shared"):
+        subprocess.run(["/usr/sbin/groupdel", name], capture_output=True, check=False)
+
+
 @contextmanager
 def _made(make: str, remove: str, *arguments: str) -> Iterator[None]:
-    # A run that was killed may have left it.
-    subprocess.run([f"/usr/sbin/{remove}", arguments[-1]], capture_output=True, check=False)
     subprocess.run([f"/usr/sbin/{make}", *arguments], capture_output=True, check=True, text=True)
     try:
         yield
