@@ -21,6 +21,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"Resources\2",
     ),
+    # The directory that stands for this one is longer, so its column ends somewhere else.
+    (re.compile(r"/home/alice/run +$", re.M), "/home/alice/run"),
     (re.compile(r"AllocNode:Sid=\w+:\d+"), "AllocNode:Sid=node:0"),
     (re.compile(r"sbatch: Job \d+ to start"), "sbatch: Job N to start"),
 )
