@@ -7,8 +7,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from airavata_mesos_plugin.config.types import SecretSource
 from airavata_mesos_plugin.errors import ConfigurationError
-from airavata_mesos_plugin.setting_types import SecretSource
 
 
 class Secret:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from airavata_mesos_plugin.airavata.publishers import Channel, Publisher
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 from airavata_mesos_plugin.jobs import JobRequest
 from airavata_mesos_plugin.service.loops import guarded
 from airavata_mesos_plugin.store import Ledger

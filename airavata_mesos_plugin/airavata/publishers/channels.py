@@ -6,7 +6,7 @@ from airavata_mesos_plugin.airavata.publishers.base import Channel
 from airavata_mesos_plugin.airavata.publishers.kafka import KafkaChannel
 from airavata_mesos_plugin.airavata.publishers.kafka_rest import KafkaRestChannel
 from airavata_mesos_plugin.airavata.publishers.mail import MailChannel
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 
 
 def make_channels(settings: AiravataSettings, instance: str) -> list[Channel]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airavata_mesos_plugin.airavata.publishers.announcements import Announcement
 from airavata_mesos_plugin.airavata.publishers.base import Parcel
 from airavata_mesos_plugin.airavata.publishers.passwords import password
-from airavata_mesos_plugin.airavata_settings import KafkaSettings
+from airavata_mesos_plugin.config.airavata import KafkaSettings
 from airavata_mesos_plugin.errors import ConfigurationError, OutcomeUnknown
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest
 

@@ -17,7 +17,8 @@ import aiohttp
 from airavata_mesos_plugin.airavata.publishers.announcements import Announcement
 from airavata_mesos_plugin.airavata.publishers.base import Parcel
 from airavata_mesos_plugin.airavata.status_lines import StatusPosting, silence
-from airavata_mesos_plugin.airavata_settings import KafkaRestSettings
+from airavata_mesos_plugin.config.airavata import KafkaRestSettings
+from airavata_mesos_plugin.config.types import base_url
 from airavata_mesos_plugin.errors import (
     AiravataMesosError,
     NotFound,
@@ -27,7 +28,6 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest
-from airavata_mesos_plugin.setting_types import base_url
 
 _WORDS = {"ACTIVE": "RUNNING", "COMPLETE": "COMPLETED"}
 """Where the realtime monitor's word is not the name of the state."""

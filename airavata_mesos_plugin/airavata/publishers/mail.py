@@ -17,7 +17,7 @@ from airavata_mesos_plugin.airavata.publishers import subjects
 from airavata_mesos_plugin.airavata.publishers.announcements import NON_CRITICAL_FAIL, Announcement
 from airavata_mesos_plugin.airavata.publishers.base import Parcel
 from airavata_mesos_plugin.airavata.publishers.passwords import password
-from airavata_mesos_plugin.airavata_settings import MailSettings
+from airavata_mesos_plugin.config.airavata import MailSettings
 from airavata_mesos_plugin.errors import (
     AiravataMesosError,
     AuthenticationFailed,

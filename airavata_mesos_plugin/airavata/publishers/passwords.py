@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from airavata_mesos_plugin.airavata_settings import Login
+from airavata_mesos_plugin.config.airavata import Login
 from airavata_mesos_plugin.errors import ConfigurationError
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from airavata_mesos_plugin.airavata.publishers.announcements import Announcement, announcements
 from airavata_mesos_plugin.airavata.publishers.base import Channel, Parcel
 from airavata_mesos_plugin.airavata.publishers.timing import Rest, Say, Wait, next_move
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobEvent, JobRecord
 from airavata_mesos_plugin.provider.pacing import Pacing

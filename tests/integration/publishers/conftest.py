@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from airavata_mesos_plugin.airavata.publishers import make_channels
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.clock import SystemClock
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 from airavata_mesos_plugin.service.publishing import Publishing
 from airavata_mesos_plugin.store import Ledger
 from tests.support.fixtures import own_site

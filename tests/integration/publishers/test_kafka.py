@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from airavata_mesos_plugin.airavata.publishers import announcements
 from airavata_mesos_plugin.airavata.publishers.kafka import KafkaChannel
-from airavata_mesos_plugin.airavata_settings import KafkaSettings
+from airavata_mesos_plugin.config.airavata import KafkaSettings
 from airavata_mesos_plugin.errors import OutcomeUnknown
 from airavata_mesos_plugin.jobs import JobPhase
 from tests.integration.publishers.conftest import Life

@@ -12,7 +12,7 @@ import pytest
 
 from airavata_mesos_plugin.airavata.publishers import announcements
 from airavata_mesos_plugin.airavata.publishers.kafka_rest import KafkaRestChannel
-from airavata_mesos_plugin.airavata_settings import KafkaRestSettings
+from airavata_mesos_plugin.config.airavata import KafkaRestSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, OutcomeUnknown, Refused, Unreachable
 from airavata_mesos_plugin.jobs import JobPhase
 from tests.integration.publishers.conftest import Life

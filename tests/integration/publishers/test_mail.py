@@ -12,7 +12,7 @@ import trustme
 
 from airavata_mesos_plugin.airavata.publishers import announcements
 from airavata_mesos_plugin.airavata.publishers.mail import MailChannel
-from airavata_mesos_plugin.airavata_settings import MailSettings
+from airavata_mesos_plugin.config.airavata import MailSettings
 from airavata_mesos_plugin.errors import (
     AiravataMesosError,
     AuthenticationFailed,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from airavata_mesos_plugin.airavata.publishers import make_channels
 from airavata_mesos_plugin.airavata.publishers.passwords import password
-from airavata_mesos_plugin.airavata_settings import AiravataSettings, Login
+from airavata_mesos_plugin.config.airavata import AiravataSettings, Login
 from airavata_mesos_plugin.errors import ConfigurationError
 
 MAIL = {"host": "smtp.example.org", "sender": "slurm@mesos.example.org"}

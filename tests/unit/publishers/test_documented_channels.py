@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "status-channels.md").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from pytest_mock import MockerFixture
 from airavata_mesos_plugin.airavata.publishers import announcements
 from airavata_mesos_plugin.airavata.publishers.mail import MailChannel
 from airavata_mesos_plugin.airavata.publishers.subjects import subject
-from airavata_mesos_plugin.airavata_settings import MailSettings
 from airavata_mesos_plugin.clock import ManualClock
+from airavata_mesos_plugin.config.airavata import MailSettings
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.store import Ledger

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.airavata.publishers import Announcement, Parcel, Publisher, announcements
-from airavata_mesos_plugin.airavata_settings import AiravataSettings
 from airavata_mesos_plugin.clock import ManualClock
+from airavata_mesos_plugin.config.airavata import AiravataSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, OutcomeUnknown, Refused, Unreachable
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord, JobRequest
 from airavata_mesos_plugin.store import Ledger

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from airavata_mesos_plugin.setting_types import BaseUrl, Settings
+from airavata_mesos_plugin.config.types import BaseUrl, Settings
 
 
 class Login(Settings):

@@ -1,0 +1,57 @@
+"""One partition, as gateway users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
+from airavata_mesos_plugin.config.types import Settings
+from airavata_mesos_plugin.jobs import Resources
+
+
+class QueueSettings(Settings):
+    """One partition, as gateway users see it, and what its jobs become on the cluster."""
+
+    name: str = Field(pattern=QUEUE_NAME, description="letters, digits and underscore only")
+    cluster: str
+    role: str = Field(pattern=IDENTIFIER, description="Aurora role; the Unix account that runs the task")
+    environment: str = Field("prod", pattern=IDENTIFIER, description="prod, devel, test or staging<n>")
+    tier: str = Field("preemptible", pattern=IDENTIFIER, description="Aurora tier")
+    priority: int = 0
+    max_task_failures: int = Field(1, ge=1, description="1: a failed job is not started again")
+    template: str = Field("serial", pattern=r"^[A-Za-z0-9_\-]+$", description="job template without ending")
+    values: Mapping[str, str | int | float | bool] = Field(
+        default_factory=dict, description="what the template needs besides: image, instances, gpus"
+    )
+    aurora: Mapping[str, object] = Field(
+        default_factory=dict, description="members of Aurora's job form; they go over those of the template"
+    )
+    constraints: Mapping[str, str] = Field(
+        default_factory=dict, description="agent attributes, in the form of Aurora's command line"
+    )
+    default_memory_mb_per_cpu: int = Field(1024, gt=0)
+    disk_mb: int = Field(4096, gt=0, description="sandbox space of a job")
+    default_wall_time_minutes: int = Field(60, gt=0)
+    max_wall_time_minutes: int = Field(7 * 24 * 60, gt=0)
+    max_cpus: int | None = Field(None, gt=0, description="most CPUs of one job; none: what the nodes have")
+    max_memory_mb: int | None = Field(None, gt=0, description="most memory of one job")
+    kill_grace_seconds: int = Field(30, ge=0, description="between TERM and KILL at the wall time limit")
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> QueueSettings:
+        if self.default_wall_time_minutes > self.max_wall_time_minutes:
+            raise ValueError("default_wall_time_minutes is above max_wall_time_minutes")
+        return self
+
+
+def queue_ceiling(queue: QueueSettings) -> Resources:
+    """The queue's own limits; what has none is as large as can be."""
+    unlimited = 2**31
+    return Resources(
+        cpus=queue.max_cpus or unlimited,
+        memory_mb=queue.max_memory_mb or unlimited,
+        disk_mb=unlimited,
+        gpus=unlimited,
+    )
