@@ -24,11 +24,11 @@ class LosingCluster(Minicluster):
         self._threaded = ThreadedCluster(settings)
 
     @property
-    def scheduler(self) -> str:
+    def scheduler_url(self) -> str:
         return self._threaded.scheduler_url
 
     @property
-    def master(self) -> str:
+    def master_url(self) -> str:
         return self._threaded.master_url
 
     def start(self) -> None:

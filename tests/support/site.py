@@ -1,83 +1,20 @@
-"""A compute resource as Airavata finds it: commands, the daemon behind them and a cluster behind that."""
+"""A compute resource with its cluster, as the tests here use it."""
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-import subprocess
-import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from airavata_mesos_plugin.service.client import DaemonClient
-from tests.contract.airavata_caller import FINAL_STATES, Airavata, Submission
-from tests.contract.airavata_script import JobScript
-from tests.support.processes import Program
-from tests.support.waiting import wait_for
+from airavata_mesos_plugin.testing.airavata_caller import Submission
+from airavata_mesos_plugin.testing.compute_resource import CLI, ComputeResource, Document
+from airavata_mesos_plugin.testing.minicluster_process import MiniclusterProcess as Minicluster
+from airavata_mesos_plugin.testing.programs import own_environment as environment
 
-Document = dict[str, Any]
-CLI = (sys.executable, "-m", "airavata_mesos_plugin.cli")
-POLL_SECONDS = 0.2
+__all__ = ["CLI", "Document", "Minicluster", "Site", "SiteFactory", "environment", "lines", "running_site"]
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment of our programs: this one's, without settings of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRAVATA_MESOS_")}
-    return {**kept, **more}
-
-
-class Minicluster:
-    """A minicluster as a process of its own, which can go away and come back on the same ports."""
-
-    def __init__(self, directory: Path, *, cpus: int) -> None:
-        self._directory = directory
-        self._cpus = cpus
-        self._addresses: Document = {}
-        self._program: Program | None = None
-
-    @property
-    def scheduler(self) -> str:
-        return str(self._addresses["scheduler"])
-
-    @property
-    def master(self) -> str:
-        return str(self._addresses["master"])
-
-    @property
-    def program(self) -> Program:
-        assert self._program is not None
-        return self._program
-
-    def start(self) -> None:
-        ports = []
-        if self._addresses:
-            urls = (self.scheduler, self.master, self._addresses["agents"][0])
-            for name, url in zip(("scheduler", "master", "agent"), urls, strict=True):
-                ports += [f"--{name}-port", url.rsplit(":", 1)[1]]
-        self._program = Program(
-            [
-                *(sys.executable, "-m", "airavata_mesos_plugin.minicluster", "--exit-with-parent"),
-                *("--work-dir", str(self._directory / "cluster"), "--cluster-name", "testing"),
-                # More than this machine has, so that tests wait only where waiting is what they test.
-                *("--cpus", str(self._cpus), "--memory-mb", "65536", "--disk-mb", "1000000"),
-                *ports,
-            ],
-            self._directory / "minicluster.log",
-            environment(),
-        )
-        self._addresses = self._program.ready()
-
-    def stop(self) -> None:
-        """End it in order. Repeatable."""
-        if self._program is not None and self._program.running():
-            self._program.terminate()
-
-
-class Site:
+class Site(ComputeResource):
     """One home directory with everything that works on it."""
 
     def __init__(
@@ -87,154 +24,12 @@ class Site:
         settings: Mapping[str, object],
         prefix: Sequence[str] = (),
     ) -> None:
-        """Nothing is started. ``prefix`` stands before the daemon's command line."""
-        self._prefix = prefix
-        self.directory = directory
-        self.home = directory / "home"
-        self.commands = directory / "bin"
+        super().__init__(directory, minicluster, settings, prefix)
         self.minicluster = minicluster
-        self.config = directory / "provider.yaml" if minicluster else None
-        self._settings = settings
-        self._program: Program | None = None
-        self.client = DaemonClient(self.home / "command.sock")
-        self.user = getpass.getuser()
-        self.airavata = Airavata(self.commands, self.user)
-
-    @property
-    def daemon(self) -> Program:
-        assert self._program is not None
-        return self._program
-
-    def start(self) -> Document:
-        """Start the daemon; its ready line."""
-        if self.minicluster is not None:
-            self._configure(self.minicluster)
-        self._program = Program(
-            [
-                *self._prefix,
-                *self.cli_command(),
-                *("serve", "--exit-with-parent"),
-                *([] if self.config else ["--embedded"]),
-            ],
-            self.directory / "daemon.log",
-            environment(),
-        )
-        return self._program.ready()
-
-    def stop(self) -> None:
-        """End the daemon in order. Repeatable."""
-        if self._program is not None and self._program.running():
-            assert self._program.terminate() == 0, self._program.log
-
-    def kill(self) -> None:
-        """End the daemon as a power cut does."""
-        self.daemon.kill()
-
-    def _configure(self, minicluster: Minicluster) -> None:
-        assert self.config is not None
-        cluster = {
-            "name": "testing",
-            "schedulers": [minicluster.scheduler],
-            "mesos_masters": [minicluster.master],
-            "poll_interval_seconds": POLL_SECONDS,
-        }
-        document: Document = {
-            "clusters": [cluster],
-            "queues": [
-                {"name": "default", "cluster": "testing", "role": "airavata", "kill_grace_seconds": 2}
-            ],
-            "fetch": {"retry_seconds": 0.2},
-        }
-        for name, value in self._settings.items():
-            # "clusters" and "queues" hold one entry each here, and changes to it are all that tests give.
-            if name in ("clusters", "queues"):
-                document[name][0].update(value)
-            else:
-                document[name] = value
-        self.config.write_text(json.dumps(document))  # JSON is YAML too
-
-    def cli_command(self) -> list[str]:
-        """The beginning of every command line of `airavata-mesos` for this home."""
-        config = ["--config", str(self.config)] if self.config else []
-        return [*CLI, *config, "--home", str(self.home)]
-
-    def cli(
-        self, *arguments: str, cwd: Path | None = None, code: int | None = 0
-    ) -> subprocess.CompletedProcess[str]:
-        """Run `airavata-mesos`; ``code`` is the exit code that it must have, None for any."""
-        done = subprocess.run(
-            [*self.cli_command(), *arguments],
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(),
-            check=False,
-        )
-        assert code is None or done.returncode == code, (arguments, done)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def install(self) -> None:
-        """Write the SLURM commands."""
-        self.cli("install-commands", str(self.commands))
-
-    def work(self, name: str | None = None) -> Path:
-        """A new working directory, as Airavata makes it."""
-        path = self.directory / "scratch" / (name or f"PROCESS_{uuid.uuid4()}")
-        path.mkdir(parents=True)
-        return path
-
-    def submit(self, body: str | JobScript, directory: Path | None = None) -> Submission:
-        """Submit a script, or a body in Airavata's usual script, as Airavata does."""
-        if isinstance(body, str):
-            body = JobScript(directory=directory or self.work(), command=body)
-        return self.airavata.submit(body)
-
-    def accepted(self, body: str | JobScript, directory: Path | None = None) -> Submission:
-        """Submit a job that must be accepted."""
-        submission = self.submit(body, directory)
-        assert submission.job_id.isdecimal(), submission
-        return submission
-
-    def finished(self, job: Submission, state: str, *, seconds: float = 40.0) -> Document:
-        """Wait until Airavata takes the job for over; it must then be ``state``. The job's document."""
-        found = wait_for(
-            lambda: self.airavata.state(job.job_id),
-            FINAL_STATES.__contains__,
-            f"the end of job {job.job_id}",
-            seconds=seconds,
-            context=lambda: json.dumps(self.show(job), indent=1) + self.daemon.log,
-        )
-        document = self.show(job)
-        assert found == state, document
-        return document
-
-    def run(self, body: str | JobScript, state: str = "COMPLETE", directory: Path | None = None) -> Path:
-        """Submit and wait; the working directory afterwards."""
-        job = self.accepted(body, directory)
-        self.finished(job, state)
-        return job.directory
-
-    def show(self, job: Submission) -> Document:
-        """All that the daemon knows of a job."""
-        document: Document = self.client.ask("show", job.job_id)
-        return document
 
     def in_phase(self, job: Submission, *phases: str, seconds: float = 30.0) -> Document:
         """Wait until the job is in one of the phases; its document."""
-        return wait_for(
-            lambda: self.show(job),
-            lambda document: document["phase"] in phases,
-            f"{' or '.join(phases)}",
-            seconds=seconds,
-            pause=0.01,
-        )
-
-    def count(self) -> int:
-        """How many jobs the ledger has."""
-        return len(self.client.ask("jobs", "--all"))
+        return self.wait_for_phase(job, *phases, seconds=seconds)
 
 
 @contextmanager

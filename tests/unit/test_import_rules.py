@@ -33,6 +33,7 @@ EXPLAINED = {
     ("templating", "filenames"): "names of output files are part of the wrapper",
     ("cli", "minicluster"): "one command starts the minicluster",
     ("testing", "minicluster"): "fixtures run it",
+    ("testing", "service"): "fixtures run the daemon and ask it",
 }
 
 

@@ -117,8 +117,8 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
         loop = stack.enter_context(loop_in_a_thread())
         cluster = {
             "name": "c",
-            "schedulers": [minicluster.scheduler],
-            "mesos_masters": [minicluster.master],
+            "schedulers": [minicluster.scheduler_url],
+            "mesos_masters": [minicluster.master_url],
             "poll_interval_seconds": 0.2,
         }
         settings = ProviderSettings.model_validate(
