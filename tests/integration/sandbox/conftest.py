@@ -219,7 +219,7 @@ def entry_fixture() -> Callable[..., bytes]:
 
 @pytest.fixture
 def settings() -> FetchSettings:
-    return FetchSettings(connections=4, read_timeout_seconds=0.5)
+    return FetchSettings(connections=4)
 
 
 @pytest.fixture

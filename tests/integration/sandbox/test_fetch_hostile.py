@@ -266,9 +266,8 @@ def test_a_redirect_is_not_followed(
     assert elsewhere.connections == 0
 
 
-@pytest.mark.timeout(10)
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", OK + b"Content-Length: 5\r\n\r\nab"])
-def test_endless_silence(agent: Agent, fetcher: Fetcher, sandbox: Path, working: Path, sent: bytes) -> None:
+def test_endless_silence(agent: Agent, sandbox: Path, working: Path, sent: bytes) -> None:
     (sandbox / "out").write_bytes(b"x")
 
     def silence(handler: Handler) -> bool:
@@ -276,8 +275,10 @@ def test_endless_silence(agent: Agent, fetcher: Fetcher, sandbox: Path, working:
         return handler.hang()
 
     agent.faults["download", "out"] = silence
+    fetcher = Fetcher(FetchSettings(read_timeout_seconds=0.5), SystemClock())
     with pytest.raises(TransferError, match=r"silent for 0\.5 s"):
         fetcher.fetch(agent.address, working, EMPTY, job_id=1)
+    fetcher.close()
     assert everything(working) == set()
 
 
