@@ -12,6 +12,7 @@ from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
 from airavata_mesos_plugin.states import settle
 from airavata_mesos_plugin.store import JobSelection
@@ -76,12 +77,17 @@ class OutputCollector:
         except KeyError:
             raise SandboxGone(f"job {record.id} has no sandbox on {record.cluster}") from None
 
+    def origin(self, record: JobRecord) -> Origin:
+        """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
+        method = self._parts.settings.queue(record.request.queue).outputs.method
+        return Origin(method, self.address(record))
+
     def _collect(self, record: JobRecord) -> None:
         if record.phase is not JobPhase.FETCHING:
             return
         try:
             report = self._parts.files_of(record.request.uid).fetch(
-                self.address(record),
+                self.origin(record),
                 record.request.working_directory,
                 self._parts.ledger.snapshot(record.id),
                 job_id=record.id,

@@ -27,6 +27,7 @@ from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 ALIVE_SECONDS = 1.0
@@ -126,7 +127,7 @@ class Worker:
         directory = request.text("directory")
         with _signs_of_life(stream, directory) as hung_up:
             report = self._files.fetch(
-                SandboxAddress(request.text("agent_url"), request.text("sandbox")),
+                _origin(request),
                 directory,
                 request.body.decode("ascii"),
                 job_id=request.number("job_id"),
@@ -173,6 +174,12 @@ def _signs_of_life(stream: _Stream, directory: str) -> Iterator[threading.Event]
         yield hung_up
     finally:
         over.set()
+
+
+def _origin(request: wire.Frame) -> Origin:
+    address = SandboxAddress(request.text("agent_url"), request.text("sandbox"))
+    details = tuple((str(name), str(value)) for name, value in _list(request, "details"))
+    return Origin(request.text("method"), address, details)
 
 
 def _time(request: wire.Frame) -> float:

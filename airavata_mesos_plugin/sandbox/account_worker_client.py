@@ -21,8 +21,8 @@ from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperG
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.result import WrapperResult
+from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
-from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class AccountFiles:
 
     def fetch(
         self,
-        address: SandboxAddress,
+        origin: Origin,
         directory: str,
         snapshot_text: str,
         *,
@@ -148,8 +148,10 @@ class AccountFiles:
     ) -> FetchReport:
         head = {
             "kind": "fetch",
-            "agent_url": address.agent_url,
-            "sandbox": address.path,
+            "method": origin.method,
+            "agent_url": origin.address.agent_url,
+            "sandbox": origin.address.path,
+            "details": origin.details,
             "directory": directory,
             "job_id": job_id,
         }

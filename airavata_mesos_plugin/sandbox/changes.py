@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from airavata_mesos_plugin.sandbox.files_api import Entry
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.source import Entry
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,15 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox import layout, result
+from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.changes import Changes, Wanted
-from airavata_mesos_plugin.sandbox.files_api import Entry, FilesClient
-from airavata_mesos_plugin.sandbox.lines import Abort, Line
+from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.listing import Listing, list_tree
 from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_at, rename_at
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Source
+from airavata_mesos_plugin.sandbox.sources import Opener, Sources
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 _T = TypeVar("_T")
@@ -81,8 +83,7 @@ class _Tally:
 class _Run:
     """One fetch while it goes on."""
 
-    client: FilesClient
-    address: SandboxAddress
+    source: Source
     root: Root
     job_id: int
     abort: Abort
@@ -102,12 +103,21 @@ class _Run:
 class Fetcher:
     """Fetches outputs. Safe to use from several threads; they share the connections to each agent."""
 
-    def __init__(self, settings: FetchSettings, clock: Clock, client: FilesClient | None = None) -> None:
-        """``client`` is for callers who read sandboxes in other ways too; it stays theirs to close."""
+    def __init__(
+        self,
+        settings: FetchSettings,
+        clock: Clock,
+        client: FilesClient | None = None,
+        openers: Mapping[str, Opener] | None = None,
+    ) -> None:
+        """``client`` is for callers who read sandboxes in other ways too; it stays theirs to close.
+        ``openers`` are the methods besides the files API.
+        """
         self._settings = settings
         self._clock = clock
         self._client = FilesClient(settings) if client is None else client
         self._owns_client = client is None
+        self._sources = Sources(self._client, openers)
 
     def close(self) -> None:
         """Give up the idle connections. Repeatable."""
@@ -116,7 +126,7 @@ class Fetcher:
 
     def fetch(
         self,
-        address: SandboxAddress,
+        origin: Origin | SandboxAddress,
         working_directory: str | Path,
         snapshot: Snapshot,
         *,
@@ -128,7 +138,8 @@ class Fetcher:
 
         Files that cannot or must not be written are named in the report; everything else is there, whole,
         when this returns. Repeatable: what arrived before is fetched anew, part files of an earlier try of
-        this job are removed. ``progress`` is called from the calling thread, some times a second.
+        this job are removed. An address alone as ``origin`` means the files API. ``progress`` is called
+        from the calling thread, some times a second.
 
         Raises SandboxGone when the sandbox has been collected; TransferError, Unreachable, Refused or
         ProtocolError when not all could be brought over, also when ``cancel`` was set: files that are
@@ -142,8 +153,8 @@ class Fetcher:
                 f"cannot open the working directory {escape(str(working_directory))}: {error.strerror}",
                 advice="the outputs stay in the sandbox until the agent collects it",
             ) from error
-        with root:
-            run = _Run(self._client, address, root, job_id, Abort())
+        with root, self._sources.open(origin) as source:
+            run = _Run(source, root, job_id, Abort())
             # One more thread than connections: with a single one there may still be large and small files.
             with ThreadPoolExecutor(
                 self._settings.connections + 1, thread_name_prefix=f"fetch-{job_id}"
@@ -156,7 +167,7 @@ class Fetcher:
                 files=sum(tally.files for tally in tallies),
                 bytes=sum(tally.bytes for tally in tallies),
                 left_out=tuple(run.left_out),
-                result=self._result(address),
+                result=_result(source),
                 seconds=self._clock.monotonic() - started,
             )
 
@@ -172,7 +183,7 @@ class Fetcher:
         # The listing itself runs on a thread of its own, so that a cancel reaches it; its look-ups need
         # the pool's threads.
         with ThreadPoolExecutor(1, thread_name_prefix=f"list-{run.job_id}") as lister:
-            task = lister.submit(list_tree, run.client, run.address, pool, run.abort, changes.is_sent_link)
+            task = lister.submit(list_tree, run.source, pool, run.abort, changes.is_sent_link)
             (listing,) = _await([task], run.abort, cancel)
         run.left_out += listing.left_out
         wanted = changes.wanted(listing.files, listing.directories)
@@ -194,7 +205,7 @@ class Fetcher:
             raise run.errors[0]
         if run.vanished:
             # One file may vanish; when the whole sandbox did, this raises.
-            run.client.browse(run.address, "", run.abort)
+            run.source.entries("", run.abort)
         return tallies
 
     def _workers(self, files: list[Entry]) -> list[tuple[deque[Entry], _Tally, int]]:
@@ -214,12 +225,13 @@ class Fetcher:
             workers.append((small, _Tally(), max(1, connections - threads)))
         return workers
 
-    def _result(self, address: SandboxAddress) -> WrapperResult | None:
-        try:
-            content = self._client.read(address, layout.RESULT_FILE, 0)
-        except (NotFound, UnsafePath):
-            return None
-        return result.parse(content)
+
+def _result(source: Source) -> WrapperResult | None:
+    try:
+        content = source.read(layout.RESULT_FILE, result.MAX_BYTES + 1)
+    except (NotFound, UnsafePath):
+        return None
+    return result.parse(content)
 
 
 def _await(
@@ -260,8 +272,8 @@ def _work(run: _Run, queue: deque[Entry], tally: _Tally, connections: int) -> No
     """One worker: take files from the queue until it is empty or the fetch is over."""
     while queue and not run.abort.aborted:
         try:
-            with run.client.downloads(run.address, run.abort, connections) as downloads:
-                for entry, body in downloads.each(_batch(run, queue)):
+            with run.source.transfers(run.abort, connections) as transfers:
+                for entry, body in transfers.each(_batch(run, queue)):
                     _try(run, entry, body, tally)
         except AiravataMesosError as error:  # no connection was to be had, or it is all over
             run.fail(error)
@@ -277,7 +289,7 @@ def _batch(run: _Run, queue: deque[Entry]) -> Iterator[Entry]:
             return
 
 
-def _try(run: _Run, entry: Entry, body: Line | AiravataMesosError, tally: _Tally) -> None:
+def _try(run: _Run, entry: Entry, body: Body | AiravataMesosError, tally: _Tally) -> None:
     try:
         if isinstance(body, AiravataMesosError):
             raise body
@@ -294,7 +306,7 @@ def _try(run: _Run, entry: Entry, body: Line | AiravataMesosError, tally: _Tally
         run.fail(error)
 
 
-def _store(run: _Run, entry: Entry, body: Line, tally: _Tally) -> None:
+def _store(run: _Run, entry: Entry, body: Body, tally: _Tally) -> None:
     try:
         with run.root.parent(entry.name, lambda name: run.modes.get(name, 0o700)) as (fd, base):
             part = layout.part_name(base, run.job_id)

@@ -8,7 +8,6 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -23,8 +22,10 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     UnsafePath,
 )
-from airavata_mesos_plugin.sandbox.lines import Abort, Line, Lines
+from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.lines import Line, Lines
 from airavata_mesos_plugin.sandbox.paths import escape
+from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 READ_LIMIT = 65536
@@ -34,30 +35,6 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 LISTING_LIMIT = 256 * 1024 * 1024  # bytes of one answer to browse; about a million entries
 _ANSWER_LIMIT = 1024 * 1024  # bytes of an answer to read: 64 KiB, each byte six characters at most
 _MODE = re.compile(r"([-a-z?])([-r][-w][-xsS])([-r][-w][-xsS])([-r][-w][-xtT])[.+@]?")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a listing.
-
-    ``name`` is relative to the directory that was listed, as the agent says it: check it before use.
-    ``mtime`` is in whole seconds since the epoch. The agent follows links, so ``kind`` is never ``l``.
-    """
-
-    name: str
-    kind: str  # the letter of ls: - regular file, d directory, p FIFO, s socket, c and b devices
-    size: int
-    mtime: int
-    mode: int  # permission bits without set-uid, set-gid and sticky
-    nlink: int
-
-    @property
-    def is_file(self) -> bool:
-        return self.kind == "-"
-
-    @property
-    def is_directory(self) -> bool:
-        return self.kind == "d"
 
 
 class FilesClient:

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from airavata_mesos_plugin.errors import ConfigurationError, ProtocolError, TransferError, Unreachable
+from airavata_mesos_plugin.sandbox.abort import Abort
 
 BUFFER_BYTES = 256 * 1024
 """Read at once. Larger reads are no faster: the body then no longer fits the processor's cache."""
@@ -270,41 +271,6 @@ class Line:
                 f"the agent at {self.agent_url} has been silent for {self._read_timeout:g} s"
             )
         return TransferError(f"the connection to the agent at {self.agent_url} broke: {_cause(error)}")
-
-
-class Abort:
-    """Lets one thread end the transfers of others at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lines: set[Line] = set()
-        self._aborted = False
-
-    @property
-    def aborted(self) -> bool:
-        """True after `abort`."""
-        return self._aborted
-
-    def abort(self) -> None:
-        """End every transfer under this object and refuse new ones. Repeatable."""
-        with self._lock:
-            self._aborted = True
-            lines = tuple(self._lines)
-        for line in lines:
-            line.abort()
-
-    @contextlib.contextmanager
-    def watch(self, line: Line) -> Iterator[None]:
-        """Make ``line`` one that `abort` ends. Raises TransferError when it has been called before."""
-        with self._lock:
-            if self._aborted:
-                raise TransferError("the transfer was stopped")
-            self._lines.add(line)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._lines.discard(line)
 
 
 class Lines:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from airavata_mesos_plugin.errors import NotFound, UnsafePath
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.files_api import Entry, FilesClient
-from airavata_mesos_plugin.sandbox.lines import Abort
+from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.paths import components
-from airavata_mesos_plugin.schedulers.base import SandboxAddress
+from airavata_mesos_plugin.sandbox.source import Entry, Source
 
 MAX_ENTRIES = 1_000_000
 """More are not listed: links across each other can make a sandbox look larger than any disk."""
@@ -46,8 +45,7 @@ class _Directory:
 
 
 def list_tree(
-    client: FilesClient,
-    address: SandboxAddress,
+    source: Source,
     executor: Executor,
     abort: Abort,
     skip: Callable[[Entry], bool],
@@ -55,7 +53,7 @@ def list_tree(
     """List the working directory and what is below it, several directories at a time on ``executor``.
 
     Entries for which ``skip`` is true, and what is below them, are as if they were not there. Names that
-    no honest listing has are left out. Raises SandboxGone when there is no sandbox, and what `FilesClient`
+    no honest listing has are left out. Raises SandboxGone when there is no sandbox, and what `Source`
     raises.
     """
     found = Listing()
@@ -63,7 +61,7 @@ def list_tree(
     while level:
 
         def look(directory: _Directory) -> list[Entry] | str:
-            return _browse(client, address, directory, abort)
+            return _browse(source, directory, abort)
 
         following: list[_Directory] = []
         for directory, entries in zip(level, executor.map(look, level), strict=True):
@@ -81,12 +79,10 @@ def list_tree(
     return found
 
 
-def _browse(
-    client: FilesClient, address: SandboxAddress, directory: _Directory, abort: Abort
-) -> list[Entry] | str:
+def _browse(source: Source, directory: _Directory, abort: Abort) -> list[Entry] | str:
     """The entries of a directory, or why it is left out."""
     try:
-        entries = client.browse(address, directory.name, abort)
+        entries = source.entries(directory.name, abort)
     except NotFound:
         if not directory.name:
             raise
@@ -95,8 +91,10 @@ def _browse(
         if not directory.name:
             raise
         return "leads out of the sandbox"
-    origin = _same_above(directory, frozenset(entries)) if entries else None
-    if origin is not None and _is_loop(client, address, directory, origin, abort):
+    if source.shows_links or not entries:
+        return entries
+    origin = _same_above(directory, frozenset(entries))
+    if origin is not None and _is_loop(source, directory, origin, abort):
         return f"a link back to {origin.name or 'the working directory'}"
     return entries
 
@@ -110,9 +108,7 @@ def _same_above(directory: _Directory, entries: frozenset[Entry]) -> _Directory 
     return None
 
 
-def _is_loop(
-    client: FilesClient, address: SandboxAddress, directory: _Directory, origin: _Directory, abort: Abort
-) -> bool:
+def _is_loop(source: Source, directory: _Directory, origin: _Directory, abort: Abort) -> bool:
     """Whether the way from ``origin`` to ``directory`` can be gone again and again.
 
     Real directories, one in the other with the same names and times, come to an end.
@@ -121,7 +117,7 @@ def _is_loop(
     turns = max(2, min(_TURNS, _LONGEST // (len(step) + 1)))
     far = "/".join([directory.name, *[step] * (turns - 1)])
     try:
-        return frozenset(client.browse(address, far, abort)) == origin.entries
+        return frozenset(source.entries(far, abort)) == origin.entries
     except (NotFound, UnsafePath):
         return False
 

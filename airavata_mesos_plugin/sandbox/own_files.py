@@ -11,8 +11,8 @@ from pathlib import Path
 from airavata_mesos_plugin.sandbox import archive, snapshot
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.paths import Root
+from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
-from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 
 class OwnPaths:
@@ -51,7 +51,7 @@ class OwnFiles(OwnPaths):
 
     def fetch(
         self,
-        address: SandboxAddress,
+        origin: Origin,
         directory: str,
         snapshot_text: str,
         *,
@@ -59,7 +59,7 @@ class OwnFiles(OwnPaths):
         cancel: threading.Event | None = None,
     ) -> FetchReport:
         listed = snapshot.Snapshot.from_json(snapshot_text)
-        return self._fetcher.fetch(address, Path(directory), listed, job_id=job_id, cancel=cancel)
+        return self._fetcher.fetch(origin, Path(directory), listed, job_id=job_id, cancel=cancel)
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         with Root(directory) as root:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
-from airavata_mesos_plugin.schedulers.base import SandboxAddress
+from airavata_mesos_plugin.sandbox.source import Origin
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class UserFiles(PathRights, Protocol):
 
     def fetch(
         self,
-        address: SandboxAddress,
+        origin: Origin,
         directory: str,
         snapshot_text: str,
         *,

@@ -32,6 +32,7 @@ from airavata_mesos_plugin.sandbox.account_worker_process import Helper
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts
 from tests.integration.accounts.conftest import Person, children
@@ -100,7 +101,9 @@ def test_errors_are_those_of_the_own_files(files: AccountFiles, work: Path) -> N
     with pytest.raises(StagingError, match="was changed after"):
         list(files.open_archive(str(work), snapshot, []))
     with pytest.raises(AiravataMesosError) as unreachable:
-        files.fetch(SandboxAddress("http://127.0.0.1:1", "/x"), str(work), snapshot, job_id=1)
+        files.fetch(
+            Origin("files_api", SandboxAddress("http://127.0.0.1:1", "/x")), str(work), snapshot, job_id=1
+        )
     assert unreachable.value.transient
 
 
@@ -293,7 +296,7 @@ def changed(files: AccountFiles) -> object:
 
 
 def fetch(files: AccountFiles) -> object:
-    return files.fetch(SandboxAddress("http://a", "/"), "/x", "{}", job_id=1)
+    return files.fetch(Origin("files_api", SandboxAddress("http://a", "/")), "/x", "{}", job_id=1)
 
 
 def read(files: AccountFiles) -> object:
@@ -375,5 +378,5 @@ def test_a_fetch_can_be_stopped(lie: Lie) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     with pytest.raises(TransferError, match="was stopped"):
-        files.fetch(SandboxAddress("http://a", "/"), "/x", "{}", job_id=1, cancel=stop)
+        files.fetch(Origin("files_api", SandboxAddress("http://a", "/")), "/x", "{}", job_id=1, cancel=stop)
     assert not files.busy
