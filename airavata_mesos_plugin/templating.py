@@ -37,6 +37,26 @@ _URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 
 
 @dataclass(frozen=True)
+class InputUri:
+    """A file that Mesos itself puts into the sandbox before the task starts."""
+
+    value: str
+    output_file: str  # its name there
+    extract: bool = False
+    cache: bool = False  # keep it on the agent: only for what never changes under this address
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class StageIn:
+    """How the inputs come into the sandbox."""
+
+    method: str  # the template is aurora/stage_in_<method>.sh.j2
+    url: str  # signed address of the job's archive
+    uris: tuple[InputUri, ...] = ()
+
+
+@dataclass(frozen=True)
 class JobContext:
     """The names that a job template may use."""
 
@@ -55,6 +75,8 @@ class JobContext:
     gpus: int
     finalization_wait: int  # seconds
     inputs_url: str
+    inputs_method: str = "http"
+    inputs_uris: tuple[InputUri, ...] = ()
     values: Mapping[str, object] = field(default_factory=dict)  # of the queue
     aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
 
@@ -80,7 +102,7 @@ def job_context(
     record: JobRecord,
     queue: QueueSettings,
     cluster: ClusterSettings,
-    inputs_url: str,
+    inputs: StageIn,
     provider: str = "",
     ledger: str = "",
 ) -> JobContext:
@@ -90,9 +112,9 @@ def job_context(
     Raises ConfigurationError for an address that could not stand in a command line.
     """
     # Thermos takes two opening braces anywhere in a task for a variable of its own.
-    if not _URL.fullmatch(inputs_url):
+    if not _URL.fullmatch(inputs.url):
         raise ConfigurationError(
-            f"the download address {inputs_url!r} is not a plain URL", advice="check staging.advertise"
+            f"the download address {inputs.url!r} is not a plain URL", advice="check staging.advertise"
         )
     request = record.request
     metadata = {
@@ -128,7 +150,9 @@ def job_context(
         disk_bytes=request.resources.disk_mb * _MEBIBYTE,
         gpus=request.resources.gpus,
         finalization_wait=queue.kill_grace_seconds + FINALIZATION_MARGIN_SECONDS,
-        inputs_url=inputs_url,
+        inputs_url=inputs.url,
+        inputs_method=inputs.method,
+        inputs_uris=inputs.uris,
         values=dict(queue.values),
         aurora=dict(queue.aurora),
     )

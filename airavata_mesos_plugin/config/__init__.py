@@ -14,7 +14,7 @@ from airavata_mesos_plugin.config.connections import (
     TlsSettings,
     ZooKeeperSettings,
 )
-from airavata_mesos_plugin.config.fetching import FetchSettings, OutputSettings
+from airavata_mesos_plugin.config.fetching import FetchSettings
 from airavata_mesos_plugin.config.loading import (
     SYSTEM_CONFIG,
     SYSTEM_HOME,
@@ -28,7 +28,7 @@ from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
 from airavata_mesos_plugin.config.provider import ProviderSettings
 from airavata_mesos_plugin.config.queue import QueueSettings, queue_ceiling
 from airavata_mesos_plugin.config.service import AccountSettings, ServiceSettings, ThriftSettings
-from airavata_mesos_plugin.config.staging import StagingSettings
+from airavata_mesos_plugin.config.staging import InputSettings, StagingSettings
 
 __all__ = [
     "IDENTIFIER",
@@ -39,8 +39,8 @@ __all__ = [
     "AuthenticationSettings",
     "ClusterSettings",
     "FetchSettings",
+    "InputSettings",
     "LimitSettings",
-    "OutputSettings",
     "ProviderSettings",
     "QueueSettings",
     "SaslSettings",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
-from airavata_mesos_plugin.config.fetching import OutputSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
+from airavata_mesos_plugin.config.staging import InputSettings
 from airavata_mesos_plugin.config.types import Settings
 from airavata_mesos_plugin.jobs import Resources
 
@@ -39,7 +39,7 @@ class QueueSettings(Settings):
     max_cpus: int | None = Field(None, gt=0, description="most CPUs of one job; none: what the nodes have")
     max_memory_mb: int | None = Field(None, gt=0, description="most memory of one job")
     kill_grace_seconds: int = Field(30, ge=0, description="between TERM and KILL at the wall time limit")
-    outputs: OutputSettings = OutputSettings()
+    inputs: InputSettings = InputSettings()
 
     @model_validator(mode="after")
     def _limits_agree(self) -> QueueSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from airavata_mesos_plugin.config.types import BaseUrl, Settings
@@ -16,3 +18,9 @@ class StagingSettings(Settings):
     link_lifetime_seconds: int = Field(
         30 * 86400, gt=0, description="how long a job may wait until its download address expires"
     )
+
+
+class InputSettings(Settings):
+    """How the jobs of a queue get their inputs."""
+
+    method: Literal["http"] = Field("http", description="http: agents download them from the daemon")

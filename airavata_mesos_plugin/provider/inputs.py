@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 
 from airavata_mesos_plugin.errors import NotFound, StagingError
-from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.input_methods import input_method
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import archive, layout
 from airavata_mesos_plugin.sandbox.relocation import relocate
@@ -22,22 +22,25 @@ class InputSource:
     def open(self, ticket: str) -> Iterator[bytes]:
         """The archive of the job that ``ticket`` was issued for, made while it is read. Repeatable.
 
-        Raises NotFound for a ticket that is not ours, has expired, or whose job is over: whoever asks
-        learns nothing else.
+        Raises NotFound for a ticket that is not ours, has expired, is of an earlier attempt, or whose job
+        is over: whoever asks learns nothing else.
         """
-        job_id = self._parts.tickets.check(ticket, self._parts.clock.now())
-        if job_id is None:
+        holder = self._parts.tickets.check(ticket, self._parts.clock.now())
+        if holder is None:
             raise NotFound("no such address")
-        record = self._parts.ledger.job(job_id)
-        if record.phase.final:
+        record = self._parts.ledger.job(holder.job_id)
+        if record.attempt != holder.attempt or record.phase.rank >= JobPhase.FETCHING.rank:
             raise NotFound("no such address")
         return self._stream(record)
 
     def _stream(self, record: JobRecord) -> Iterator[bytes]:
         ledger = self._parts.ledger
+        method = input_method(self._parts.settings.queue(record.request.queue))
         try:
             yield from self._parts.files_of(record.request.uid).open_archive(
-                record.request.working_directory, ledger.snapshot(record.id), self._control_files(record)
+                record.request.working_directory,
+                method.sent(ledger.snapshot(record.id)),
+                self._control_files(record),
             )
         except StagingError as error:
             ledger.note(record.id, source="staging", reason=str(error))
@@ -47,7 +50,8 @@ class InputSource:
         script = self._parts.ledger.script(record.id)
         for change in self._parts.script_filters:
             script = change(script)
-        token = f"@SANDBOX-{secrets.token_hex(16)}@"
+        # The same at every call, so that a download which broke off can go on.
+        token = f"@SANDBOX-{self._parts.tickets.marker(record.id, record.attempt)}@"
         request = record.request
         script = relocate(script, [request.working_directory, *request.working_directory_aliases], token)
         queue = self._parts.settings.queue(request.queue)

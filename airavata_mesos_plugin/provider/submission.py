@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from airavata_mesos_plugin.errors import AiravataMesosError, AlreadyExists
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.input_methods import input_method
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
@@ -39,12 +40,12 @@ class Submitter:
         lifetime = settings.staging.link_lifetime_seconds
         # A job that was kept back, or is started again, has the whole time from then on.
         since = max(record.submitted_at or 0, record.eligible_at or 0, record.accepted_at)
-        ticket = parts.tickets.issue(record.id, int(since) + lifetime)
+        ticket = parts.tickets.issue(record.id, record.attempt, int(since) + lifetime)
         context = job_context(
             record,
             queue,
             settings.cluster(record.cluster),
-            f"{parts.staging_url()}/inputs/{ticket}",
+            input_method(queue).stage_in(queue, f"{parts.staging_url()}/inputs/{ticket}"),
             provider=settings.name,
             ledger=parts.ledger.instance,
         )

@@ -1,4 +1,4 @@
-"""Download tickets: unguessable, expiring, bound to one job, checked without any stored list."""
+"""Tickets in addresses: unguessable, expiring, for one attempt of one job, checked without a stored list."""
 
 from __future__ import annotations
 
@@ -12,14 +12,29 @@ import os
 import secrets
 import stat
 import struct
+from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from airavata_mesos_plugin.errors import ConfigurationError
 
-_PURPOSE = b"airavata-mesos inputs 1\0"  # keeps the secret from signing anything else alike
-_PAYLOAD = struct.Struct(">QQ")  # job id, expiry in whole seconds since the epoch
-_TOKEN_LENGTH = 64  # base64 of 16 bytes of payload and 32 of signature
+_FORM = 2
+_PAYLOAD = struct.Struct(">HQIQ")  # form, job id, attempt, expiry in whole seconds since the epoch
+_TOKEN_LENGTH = 72  # base64 of 22 bytes of payload and 32 of signature
 _SECRET_BYTES = 32
+
+
+class Purpose(str, Enum):
+    """What a ticket allows; one for another purpose is no ticket."""
+
+    INPUTS = "inputs"
+
+
+class Holder(NamedTuple):
+    """Whom a ticket was issued for."""
+
+    job_id: int
+    attempt: int
 
 
 class Tickets:
@@ -46,16 +61,16 @@ class Tickets:
                 f"cannot use the secret of the download addresses in {path}: {error.strerror}"
             ) from error
 
-    def issue(self, job_id: int, expires_at: float) -> str:
-        """A ticket of job ``job_id`` that is good until ``expires_at``, in seconds since the epoch.
+    def issue(self, job_id: int, attempt: int, expires_at: float, purpose: Purpose = Purpose.INPUTS) -> str:
+        """A ticket of an attempt of a job that is good until ``expires_at``, in seconds since the epoch.
 
         Only letters, digits, ``-`` and ``_`` are in it. A repeat gives the same ticket.
         """
-        payload = _PAYLOAD.pack(job_id, math.ceil(expires_at))
-        return base64.urlsafe_b64encode(payload + self._sign(payload)).decode("ascii")
+        payload = _PAYLOAD.pack(_FORM, job_id, attempt, math.ceil(expires_at))
+        return base64.urlsafe_b64encode(payload + self._sign(purpose, payload)).decode("ascii")
 
-    def check(self, token: str, now: float) -> int | None:
-        """The job that the ticket is for; None when it is forged, damaged or expired at ``now``."""
+    def check(self, token: str, now: float, purpose: Purpose = Purpose.INPUTS) -> Holder | None:
+        """Whom the ticket is for; None when it is forged, damaged, expired at ``now``, or not for this."""
         if len(token) != _TOKEN_LENGTH or not token.isascii():
             return None
         try:
@@ -65,13 +80,19 @@ class Tickets:
         if len(raw) != _PAYLOAD.size + hashlib.sha256().digest_size:
             return None
         payload, signature = raw[: _PAYLOAD.size], raw[_PAYLOAD.size :]
-        if not hmac.compare_digest(signature, self._sign(payload)):
+        if not hmac.compare_digest(signature, self._sign(purpose, payload)):
             return None
-        job_id, expires_at = _PAYLOAD.unpack(payload)
-        return int(job_id) if now < expires_at else None
+        _, job_id, attempt, expires_at = _PAYLOAD.unpack(payload)
+        return Holder(job_id, attempt) if now < expires_at else None
 
-    def _sign(self, payload: bytes) -> bytes:
-        return hmac.digest(self._secret, _PURPOSE + payload, "sha256")
+    def marker(self, job_id: int, attempt: int) -> str:
+        """32 hexadecimal digits that only we know, always the same for an attempt of a job."""
+        return self._sign("marker", _PAYLOAD.pack(_FORM, job_id, attempt, 0))[:16].hex()
+
+    def _sign(self, purpose: str, payload: bytes) -> bytes:
+        # The purpose keeps the secret from signing anything else alike.
+        words = b"airavata-mesos " + purpose.encode("ascii") + b"\0"
+        return hmac.digest(self._secret, words + payload, "sha256")
 
 
 _FROM_URL_SAFE = {ord("-"): "+", ord("_"): "/", ord("+"): "!", ord("/"): "!"}

@@ -17,7 +17,7 @@ import pytest
 
 from airavata_mesos_plugin.config import embedded_settings
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
-from airavata_mesos_plugin.templating import TemplateLibrary, job_context
+from airavata_mesos_plugin.templating import StageIn, TemplateLibrary, job_context
 
 SETTINGS = embedded_settings()
 
@@ -121,7 +121,7 @@ def command(url: str) -> str:
         accepted_at=0,
         changed_at=0,
     )
-    context = job_context(record, SETTINGS.queues[0], SETTINGS.clusters[0], url)
+    context = job_context(record, SETTINGS.queues[0], SETTINGS.clusters[0], StageIn("http", url))
     document: Any = TemplateLibrary().render_job("aurora", "serial", context)
     text: str = document["task"]["processes"][0]["cmdline"]
     return text

@@ -651,15 +651,16 @@ def test_inputs_are_for_the_holder_of_a_ticket_only(stage: Stage) -> None:
     (stage.work / "input.txt").write_text("data")
     job_id = stage.submitted()
     tickets = stage.parts.tickets
-    good = tickets.issue(job_id, stage.clock.now() + 10)
+    good = tickets.issue(job_id, 1, stage.clock.now() + 10)
     assert b"input.txt" in b"".join(stage.provider.inputs.open(good))
     for bad in (
         "",
-        "x" * 64,
+        "x" * 72,
         good[:-1] + ("A" if good[-1] != "A" else "B"),
-        tickets.issue(job_id, stage.clock.now() - 1),
-        tickets.issue(99, stage.clock.now() + 10),
-        Tickets(b"t" * 32).issue(job_id, stage.clock.now() + 10),
+        tickets.issue(job_id, 1, stage.clock.now() - 1),
+        tickets.issue(job_id, 2, stage.clock.now() + 10),
+        tickets.issue(99, 1, stage.clock.now() + 10),
+        Tickets(b"t" * 32).issue(job_id, 1, stage.clock.now() + 10),
     ):
         with pytest.raises(NotFound):
             stage.provider.inputs.open(bad)
@@ -670,7 +671,7 @@ def test_an_input_that_changed_is_named_in_the_history(stage: Stage) -> None:
     path.write_text("data")
     job_id = stage.submitted()
     path.write_text("other data")
-    ticket = stage.parts.tickets.issue(job_id, stage.clock.now() + 10)
+    ticket = stage.parts.tickets.issue(job_id, 1, stage.clock.now() + 10)
     with pytest.raises(AiravataMesosError, match=r"input\.txt"):
         list(stage.provider.inputs.open(ticket))
     told = [e.reason for e in stage.provider.events(job_id) if e.source == "staging"]
@@ -682,4 +683,4 @@ def test_a_job_that_is_over_gives_no_inputs(stage: Stage) -> None:
     job_id = stage.ended()
     stage.collect()
     with pytest.raises(NotFound):
-        stage.provider.inputs.open(stage.parts.tickets.issue(job_id, stage.clock.now() + 10))
+        stage.provider.inputs.open(stage.parts.tickets.issue(job_id, 1, stage.clock.now() + 10))

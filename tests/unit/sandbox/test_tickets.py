@@ -17,21 +17,23 @@ IDS = st.integers(1, 2**63)
 EXPIRIES = st.integers(1, 2**40)
 
 
-@given(IDS, EXPIRIES)
-def test_a_ticket_is_good_for_its_job_until_it_expires(job_id: int, expires_at: int) -> None:
-    token = OFFICE.issue(job_id, expires_at)
-    assert re.fullmatch(r"[A-Za-z0-9_-]{64}", token)
-    assert OFFICE.issue(job_id, expires_at) == token
-    assert OFFICE.check(token, expires_at - 1) == job_id
+@given(IDS, st.integers(1, 2**32 - 1), EXPIRIES)
+def test_a_ticket_is_good_for_its_attempt_until_it_expires(
+    job_id: int, attempt: int, expires_at: int
+) -> None:
+    token = OFFICE.issue(job_id, attempt, expires_at)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{72}", token)
+    assert OFFICE.issue(job_id, attempt, expires_at) == token
+    assert OFFICE.check(token, expires_at - 1) == (job_id, attempt)
     assert OFFICE.check(token, expires_at) is None
     assert Tickets(b"t" * 32).check(token, 0) is None
 
 
-@given(st.integers(0, 63), st.characters(codec="utf-8"))
+@given(st.integers(0, 71), st.characters(codec="utf-8"))
 def test_no_character_can_be_changed(position: int, character: str) -> None:
-    token = OFFICE.issue(1042, 2_000_000_000)
+    token = OFFICE.issue(1042, 3, 2_000_000_000)
     forged = token[:position] + character + token[position + 1 :]
-    assert OFFICE.check(forged, 0) == (1042 if forged == token else None)
+    assert OFFICE.check(forged, 0) == ((1042, 3) if forged == token else None)
 
 
 @given(st.text(max_size=80))
@@ -40,7 +42,7 @@ def test_anything_else_is_no_ticket(text: str) -> None:
 
 
 def test_the_standard_alphabet_is_no_second_spelling() -> None:
-    tokens = [OFFICE.issue(number, 2_000_000_000) for number in range(200)]
+    tokens = [OFFICE.issue(number, 1, 2_000_000_000) for number in range(200)]
     token = next(token for token in tokens if "-" in token and "_" in token)
     assert OFFICE.check(token.replace("-", "+").replace("_", "/"), 0) is None
     assert OFFICE.check(token + "\n", 0) is None
@@ -48,14 +50,20 @@ def test_the_standard_alphabet_is_no_second_spelling() -> None:
 
 
 def test_a_fraction_of_a_second_does_not_shorten_the_life() -> None:
-    assert OFFICE.check(OFFICE.issue(1, 100.25), 100.2) == 1
+    assert OFFICE.check(OFFICE.issue(1, 1, 100.25), 100.2) == (1, 1)
+
+
+def test_a_marker_is_no_ticket_and_always_the_same_for_an_attempt() -> None:
+    assert re.fullmatch("[0-9a-f]{32}", OFFICE.marker(1, 1))
+    assert OFFICE.marker(1, 1) == OFFICE.marker(1, 1)
+    assert len({OFFICE.marker(1, 1), OFFICE.marker(1, 2), OFFICE.marker(2, 1)}) == 3
 
 
 def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    token = Tickets.open(path).issue(5, 1000)
+    token = Tickets.open(path).issue(5, 1, 1000)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Tickets.open(path).check(token, 0) == 5
+    assert Tickets.open(path).check(token, 0) == (5, 1)
     assert [item.name for item in tmp_path.iterdir()] == ["secret"]
     assert Tickets.open(tmp_path / "other").check(token, 0) is None
 
@@ -66,7 +74,7 @@ def test_everybody_who_comes_at_once_gets_the_same_secret(tmp_path: Path) -> Non
 
     def come() -> None:
         barrier.wait()
-        tokens.add(Tickets.open(tmp_path / "secret").issue(1, 1000))
+        tokens.add(Tickets.open(tmp_path / "secret").issue(1, 1, 1000))
 
     threads = [threading.Thread(target=come) for _ in range(8)]
     for thread in threads:

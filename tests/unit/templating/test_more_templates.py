@@ -11,7 +11,7 @@ from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.schedulers.aurora.conversion import to_thrift
 from airavata_mesos_plugin.schedulers.aurora.jobform import parse
-from airavata_mesos_plugin.templating import TemplateLibrary, job_context, merged
+from airavata_mesos_plugin.templating import StageIn, TemplateLibrary, job_context, merged
 
 KEY = JobKey("airavata", "prod", "mesos-7-1")
 
@@ -38,7 +38,9 @@ def rendered(template: str, gpus: int = 0, **queue: Any) -> dict[str, Any]:
         accepted_at=0,
         changed_at=0,
     )
-    context = job_context(record, settings, embedded_settings().clusters[0], "http://h:1/inputs/t")
+    context = job_context(
+        record, settings, embedded_settings().clusters[0], StageIn("http", "http://h:1/inputs/t")
+    )
     return TemplateLibrary().render_job("aurora", template, context)
 
 

@@ -16,6 +16,7 @@ from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.templating import (
     JobContext,
+    StageIn,
     TemplateLibrary,
     job_context,
     slurm_environment,
@@ -58,7 +59,7 @@ def a_record(**request: Any) -> JobRecord:
 
 
 def a_context(record: JobRecord | None = None, queue: QueueSettings | None = None) -> JobContext:
-    return job_context(record or a_record(), queue or a_queue(), CLUSTER, URL, "mesos")
+    return job_context(record or a_record(), queue or a_queue(), CLUSTER, StageIn("http", URL), "mesos")
 
 
 def serial(record: JobRecord | None = None, queue: QueueSettings | None = None) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def test_an_unsafe_name_stays_out_of_the_metadata() -> None:
 @pytest.mark.parametrize("url", ["http://h/{{x}}", "http://h/a b", "file:///etc", "http://h/'\n", ""])
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"staging\.advertise"):
-        job_context(a_record(), a_queue(), CLUSTER, url)
+        job_context(a_record(), a_queue(), CLUSTER, StageIn("http", url))
 
 
 def test_the_command_is_valid_shell() -> None:

@@ -1,0 +1,41 @@
+"""The ways for the inputs of a job into its sandbox; each queue has one.
+
+What a way needs in the sandbox stands in the template ``aurora/stage_in_<method>.sh.j2``. The control files
+always come with the archive that the holder of the job's ticket gets, whatever becomes of the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from airavata_mesos_plugin.config import QueueSettings
+from airavata_mesos_plugin.templating import StageIn
+
+
+class InputMethod(Protocol):
+    """One way. It keeps nothing, so it may be used from several threads."""
+
+    def stage_in(self, queue: QueueSettings, url: str) -> StageIn:
+        """What the job configuration says about it; ``url`` is the signed address of the job's archive."""
+
+    def sent(self, snapshot_text: str) -> str:
+        """The part of the job's snapshot that goes into that archive. Texts as of `Snapshot.to_json`."""
+
+
+class HttpInputs:
+    """The agent downloads everything from the daemon."""
+
+    def stage_in(self, queue: QueueSettings, url: str) -> StageIn:
+        return StageIn(queue.inputs.method, url)
+
+    def sent(self, snapshot_text: str) -> str:
+        return snapshot_text
+
+
+METHODS: Mapping[str, InputMethod] = {"http": HttpInputs()}
+
+
+def input_method(queue: QueueSettings) -> InputMethod:
+    """The way that the queue's settings name."""
+    return METHODS[queue.inputs.method]
