@@ -14,7 +14,7 @@ from airavata_mesos_plugin.config.connections import (
     TlsSettings,
     ZooKeeperSettings,
 )
-from airavata_mesos_plugin.config.fetching import FetchSettings
+from airavata_mesos_plugin.config.fetching import FetchSettings, OutputSettings
 from airavata_mesos_plugin.config.loading import (
     SYSTEM_CONFIG,
     SYSTEM_HOME,
@@ -41,6 +41,7 @@ __all__ = [
     "FetchSettings",
     "InputSettings",
     "LimitSettings",
+    "OutputSettings",
     "ProviderSettings",
     "QueueSettings",
     "SaslSettings",

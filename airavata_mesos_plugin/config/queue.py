@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
+from airavata_mesos_plugin.config.fetching import OutputSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
 from airavata_mesos_plugin.config.staging import InputSettings
 from airavata_mesos_plugin.config.types import Settings
@@ -40,6 +41,7 @@ class QueueSettings(Settings):
     max_memory_mb: int | None = Field(None, gt=0, description="most memory of one job")
     kill_grace_seconds: int = Field(30, ge=0, description="between TERM and KILL at the wall time limit")
     inputs: InputSettings = InputSettings()
+    outputs: OutputSettings = OutputSettings()
 
     @model_validator(mode="after")
     def _limits_agree(self) -> QueueSettings:
