@@ -1,7 +1,60 @@
-"""Waiting for something to become true."""
+"""Waiting for something to become true, with a word about what was there instead.
+
+A test machine may stand still for some seconds at any moment, and its other work may leave little for us.
+So limits here only tell a test that hangs from one that is slow, and one slow try proves nothing.
+"""
 
 from __future__ import annotations
 
-from airavata_mesos_plugin.testing.waiting import wait_for
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["wait_for"]
+T = TypeVar("T")
+
+PAUSE_SECONDS = 0.05
+STALL_SECONDS = 1.0
+"""What counts of the time between two looks: the rest is the machine's doing."""
+
+
+def wait_for(
+    look: Callable[[], T],
+    good: Callable[[T], bool],
+    what: str,
+    *,
+    seconds: float = 60.0,
+    pause: float = PAUSE_SECONDS,
+    context: Callable[[], str] = str,
+) -> T:
+    """Look again and again; the first value that is ``good``.
+
+    Raises AssertionError with the last value, and what ``context`` tells, when ``seconds`` have passed.
+    """
+    left = seconds
+    looked_at = time.monotonic()
+    while True:
+        value = look()
+        if good(value):
+            return value
+        if left <= 0:
+            raise AssertionError(f"after {seconds:g} s still not {what}; last: {value!r}\n{context()}")
+        time.sleep(pause)
+        now = time.monotonic()
+        left -= min(now - looked_at, STALL_SECONDS)
+        looked_at = now
+
+
+def quick_once(action: Callable[[], T], seconds: float, *, tries: int = 8) -> T:
+    """What ``action`` gives, from the first try that took less than ``seconds``.
+
+    What waits for a time-out is slow each time; what is slow once stood still for another reason. Raises
+    AssertionError when no try was quick.
+    """
+    took = []
+    for _ in range(tries):
+        begin = time.monotonic()
+        value = action()
+        took.append(round(time.monotonic() - begin, 2))
+        if took[-1] < seconds:
+            return value
+    raise AssertionError(f"never took less than {seconds:g} s: {took}")

@@ -210,7 +210,7 @@ def test_srun(make_job: MakeJob, body: str, request_: dict[str, Any], lines: lis
 def test_srun_ends_a_step_at_the_first_bad_exit(make_job: MakeJob) -> None:
     job = make_job(
         "#!/bin/bash\n"
-        "srun -n 2 -K bash -c 'if [ $SLURM_PROCID = 0 ]; then exit 2; fi; exec sleep 60'\n"
+        "srun -n 2 -K bash -c 'if [ $SLURM_PROCID = 0 ]; then exit 2; fi; exec sleep 600'\n"
         'echo "rc=$?"\n'
     )
     assert job.run() == 0

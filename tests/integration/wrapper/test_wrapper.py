@@ -20,12 +20,18 @@ from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, 
 from airavata_mesos_plugin.sandbox.relocation import relocate
 from airavata_mesos_plugin.sandbox.result import WrapperResult, parse
 from airavata_mesos_plugin.templating import TemplateLibrary, wrapper_context
+from tests.support.waiting import quick_once, wait_for
 
 SETTINGS: ProviderSettings = embedded_settings()
 TOKEN = "@SANDBOX-0123456789abcdef@"  # noqa: S105 - no secret
 WORKDIR = "/scratch/PROCESS_1"
 LIBRARY = TemplateLibrary()
-DEADLINE = 20.0
+DEADLINE = 60.0
+"""Seconds after which a test hangs."""
+
+LIMITS = (0.5, 2.0, 8.0, 30.0)
+"""Wall times in seconds: the first that lets a script come to its point, however slow the machine is."""
+
 STARTED: list[subprocess.Popen[bytes]] = []
 NODE = os.uname().nodename.split(".")[0]
 
@@ -120,10 +126,23 @@ def nothing_left() -> Iterator[None]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+    wait_for(condition, bool, "so", pause=0.01)
+
+
+def run_to_its_limit(path: Path, script: str, code: int, limits: tuple[float, ...] = LIMITS) -> Sandbox:
+    """A sandbox whose script had made the file ``up`` when its wall time, the first of those, was over.
+
+    ``code`` is what its wrapper must exit with.
+    """
+    for limit in limits:
+        sandbox = Sandbox(path / f"{limit:g}", script, limit=limit)
+        begin = time.monotonic()
+        ended_with = sandbox.run()
+        if (sandbox.path / "up").exists():
+            assert ended_with == code
+            assert time.monotonic() - begin > limit - 0.1
+            return sandbox
+    raise AssertionError(f"the script never came to its point: {sandbox.text()}")
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
@@ -175,10 +194,9 @@ def test_the_end_of_the_script_is_told_exactly(
 
 
 def test_quick_scripts_are_noticed_at_once(tmp_path: Path) -> None:
-    start = time.monotonic()
-    for number in range(10):
-        assert Sandbox(tmp_path / str(number), "#!/bin/sh\nexit 7").run() == 7
-    assert time.monotonic() - start < 10
+    numbers = iter(range(100))
+    for _ in range(3):
+        quick_once(lambda: Sandbox(tmp_path / str(next(numbers)), "#!/bin/sh\nexit 7").run(), 2)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +252,8 @@ def test_signals_have_their_usual_effect_in_the_script(tmp_path: Path) -> None:
 
 
 def test_wall_time_ends_the_whole_group(tmp_path: Path) -> None:
-    sandbox = Sandbox(
-        tmp_path,
-        "#!/bin/bash\necho started\nsleep 60 & echo $! >child\nsleep 60\necho not reached\n",
-        limit=0.5,
-    )
-    start = time.monotonic()
-    assert sandbox.run() == 143
-    assert 0.4 < time.monotonic() - start < 10
+    script = "#!/bin/bash\necho started\nsleep 600 & echo $! >child\n: >up\nsleep 600\necho not reached\n"
+    sandbox = run_to_its_limit(tmp_path, script, 143)
     assert (sandbox.result.exit_code, sandbox.result.signal, sandbox.result.timed_out) == (143, 15, True)
     assert re.fullmatch(
         rf"started\nslurmstepd-{NODE}: error: \*\*\* JOB 519 ON {NODE} CANCELLED AT "
@@ -253,28 +265,31 @@ def test_wall_time_ends_the_whole_group(tmp_path: Path) -> None:
 
 def test_a_script_that_ignores_term_is_killed_after_the_grace(tmp_path: Path) -> None:
     script = "#!/bin/bash\ntrap 'echo asked' TERM\nwhile :; do sleep 0.1; done 2>/dev/null\n"
-    sandbox = Sandbox(tmp_path, script, limit=0.3, grace=1)
-    start = time.monotonic()
-    assert sandbox.run() == 137
-    assert 1.2 < time.monotonic() - start < 10
+    for limit, grace in ((0.3, 1), (2, 5), (8, 20)):  # a slow machine needs more to answer within the grace
+        sandbox = Sandbox(tmp_path / f"{limit}", script, limit=limit, grace=grace)
+        begin = time.monotonic()
+        code = sandbox.run()
+        took = time.monotonic() - begin
+        if "asked" in sandbox.text():
+            break
+    assert code == 137
+    assert took > limit + grace - 0.1
     assert (sandbox.result.signal, sandbox.result.timed_out) == (9, True)
     assert sandbox.text().count("asked") == 1  # a second TERM would mean impatience
 
 
 def test_a_script_that_cleans_up_keeps_its_own_code(tmp_path: Path) -> None:
-    script = "#!/bin/bash\ntrap 'echo bye; exit 0' TERM\nsleep 60 &\nwait\n"
-    sandbox = Sandbox(tmp_path, script, limit=0.3)
-    assert sandbox.run() == 0
+    script = "#!/bin/bash\ntrap 'echo bye; exit 0' TERM\n: >up\nsleep 600 &\nwait\n"
+    sandbox = run_to_its_limit(tmp_path, script, 0)
     assert (sandbox.result.exit_code, sandbox.result.signal, sandbox.result.timed_out) == (0, None, True)
     assert sandbox.text().endswith("DUE TO TIME LIMIT ***\nbye\n")
 
 
 def test_the_application_has_the_grace_too_when_its_parent_is_gone(tmp_path: Path) -> None:
-    application = "trap 'sleep 0.5; echo checkpoint >saved; exit' TERM; sleep 60 & wait"
+    application = "trap 'sleep 0.5; echo checkpoint >saved; exit' TERM; : >up; sleep 600 & wait"
     # Python dies of TERM at once; bash would wait for its child.
     script = f'#!/usr/bin/env python3\nimport subprocess\nsubprocess.call(["bash", "-c", {application!r}])\n'
-    sandbox = Sandbox(tmp_path, script, limit=1.5)
-    assert sandbox.run() == 143
+    sandbox = run_to_its_limit(tmp_path, script, 143)
     assert sandbox.text("saved") == "checkpoint\n"
 
 
@@ -284,14 +299,12 @@ def test_a_stopped_process_is_woken_to_end(tmp_path: Path) -> None:
 
 
 def test_term_is_passed_on(tmp_path: Path) -> None:
-    script = "#!/bin/bash\ntrap 'echo got it; exit 3' TERM\ntouch up\nsleep 60 &\nwait\n"
+    script = "#!/bin/bash\ntrap 'echo got it; exit 3' TERM\ntouch up\nsleep 600 &\nwait\n"
     sandbox = Sandbox(tmp_path, script)
     process = sandbox.start()
     eventually((tmp_path / "up").exists)
-    start = time.monotonic()
     process.terminate()
     assert finish(process) == 3
-    assert time.monotonic() - start < 5
     assert (sandbox.result.exit_code, sandbox.result.timed_out) == (3, False)
     lines = sandbox.text().splitlines()
     assert re.search(r"\*\*\* JOB 519 ON \S+ CANCELLED AT [-\dT:]+ \*\*\*$", lines[0])
@@ -310,14 +323,19 @@ def test_term_to_everybody_at_once(tmp_path: Path) -> None:
 
 
 def test_term_during_a_long_run_is_prompt(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path, "#!/bin/bash\nsleep 60\n")
+    sandbox = Sandbox(tmp_path, "#!/bin/bash\ntouch up\nsleep 600\n", limit=600)
+    wrapper = sandbox.control / "run.sh"
+    text = wrapper.read_text(encoding="utf-8")
+    line = '        pause "$rest"\n'
+    assert text.count(line) == 1
+    # As a job has it that has run for long; the deadline of this test is far shorter.
+    wrapper.write_text(
+        text.replace(line, f"        [[ -n $ending ]] || rest=60000\n{line}"), encoding="utf-8"
+    )
     process = sandbox.start()
-    eventually((tmp_path / "slurm-519.out").exists)
-    time.sleep(2)  # by now the wrapper sleeps for long
-    start = time.monotonic()
+    eventually((tmp_path / "up").exists)
     process.terminate()
     assert finish(process) == 143
-    assert time.monotonic() - start < 1.5
     assert sandbox.result.signal == 15
 
 
@@ -326,8 +344,8 @@ def test_term_during_a_long_run_is_prompt(tmp_path: Path) -> None:
 
 def test_children_in_the_background_are_killed_at_the_end(tmp_path: Path) -> None:
     script = (
-        "#!/bin/bash\nsleep 60 & echo $! >inside\n"
-        "setsid bash -c 'echo $$ >outside; exec sleep 60' &\n"
+        "#!/bin/bash\nsleep 600 & echo $! >inside\n"
+        "setsid bash -c 'echo $$ >outside; exec sleep 600' &\n"
         "until [[ -s outside ]]; do sleep 0.01; done\nexit 4\n"
     )
     sandbox = Sandbox(tmp_path, script)
@@ -339,14 +357,22 @@ def test_children_in_the_background_are_killed_at_the_end(tmp_path: Path) -> Non
 def test_no_watchdog_stays(tmp_path: Path) -> None:
     process = Sandbox(tmp_path, "#!/bin/bash\nsleep 0.2\n").start()
     assert finish(process) == 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    # Whoever takes over an orphan collects it a moment later.
+    eventually(lambda: not group_exists(process.pid))
+
+
+def group_exists(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_other_processes_are_left_alone(tmp_path: Path) -> None:
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        Sandbox(tmp_path, "#!/bin/bash\nsleep 60 &\n").run()
+        Sandbox(tmp_path, "#!/bin/bash\nsleep 600 &\n").run()
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -366,7 +392,7 @@ def test_a_second_run_does_not_run_the_script_again(tmp_path: Path) -> None:
 
 
 def test_a_run_after_a_killed_wrapper_ends_what_is_left(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path, "#!/bin/bash\necho $$ >pid\nsleep 60\n")
+    sandbox = Sandbox(tmp_path, "#!/bin/bash\necho $$ >pid\nsleep 600\n")
     process = sandbox.start()
     eventually(lambda: (tmp_path / "pid").exists() and sandbox.text("pid") != "")
     pid = int(sandbox.text("pid"))
@@ -426,7 +452,7 @@ def test_files_exist_even_when_nothing_is_written_and_old_text_goes(tmp_path: Pa
 
 def test_dev_null(tmp_path: Path) -> None:
     sandbox = Sandbox(
-        tmp_path, "#!/bin/bash\necho out\nsleep 60\n", stdout="/dev/null", stderr="e", limit=0.2
+        tmp_path, "#!/bin/bash\necho out\nsleep 600\n", stdout="/dev/null", stderr="e", limit=0.2
     )
     sandbox.run()
     assert "DUE TO TIME LIMIT" in sandbox.text("e")
@@ -457,11 +483,11 @@ def test_the_script_finds_itself_in_the_working_directory(tmp_path: Path, folder
     path = tmp_path / folder
     sandbox = Sandbox(path, script)
     (path / "input").write_text("data\n", encoding="utf-8")
-    links = set(Path("/tmp").glob("airavata-mesos.*"))
     assert sandbox.run() == 0
     assert (path / "copy").read_text("utf-8") == "data\nhere\n"
     assert re.fullmatch(r"path=/[A-Za-z0-9_@+./-]+/bin:/usr/bin\n", sandbox.text())
-    assert set(Path("/tmp").glob("airavata-mesos.*")) == links
+    links = Path("/tmp").glob("airavata-mesos.*/job")
+    assert [link for link in links if link.is_symlink() and link.readlink() == path] == []
     assert not list(tmp_path.rglob("injected"))
 
 
@@ -477,9 +503,7 @@ def test_a_large_script(tmp_path: Path) -> None:
     line = f"# {'x' * 40} {WORKDIR}/data\n"
     script = "#!/bin/bash\n" + line * (1_000_000 // len(line)) + f"ls -d {WORKDIR}"
     sandbox = Sandbox(tmp_path, script)
-    start = time.monotonic()
     assert sandbox.run() == 0
-    assert time.monotonic() - start < 10
     assert sandbox.text() == f"{tmp_path}\n"
     copy = (sandbox.control / "slurm_script").read_text(encoding="utf-8")
     assert copy == script.replace(WORKDIR, str(tmp_path))
