@@ -15,11 +15,11 @@ from airavata_mesos_plugin.service.client import DaemonClient
 from airavata_mesos_plugin.testing.airavata_caller import FINAL_STATES, Airavata, Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from airavata_mesos_plugin.testing.programs import Program, own_environment
+from airavata_mesos_plugin.testing.settings import provider_document
 from airavata_mesos_plugin.testing.waiting import wait_for
 
 Document = dict[str, Any]
 CLI = (sys.executable, "-m", "airavata_mesos_plugin.cli")
-POLL_SECONDS = 0.2
 
 
 class ClusterAddresses(Protocol):
@@ -95,24 +95,7 @@ class ComputeResource:
 
     def _configure(self, addresses: ClusterAddresses) -> None:
         assert self.config is not None
-        cluster = {
-            "name": "testing",
-            "schedulers": [addresses.scheduler_url],
-            "mesos_masters": [addresses.master_url],
-            "poll_interval_seconds": POLL_SECONDS,
-        }
-        document: Document = {
-            "clusters": [cluster],
-            "queues": [
-                {"name": "default", "cluster": "testing", "role": "airavata", "kill_grace_seconds": 2}
-            ],
-            "fetch": {"retry_seconds": 0.2},
-        }
-        for name, value in self._settings.items():
-            if name in ("clusters", "queues"):
-                document[name][0].update(value)
-            else:
-                document[name] = value
+        document = provider_document(addresses.scheduler_url, addresses.master_url, self._settings)
         self.config.write_text(json.dumps(document))  # JSON is YAML too
 
     def cli_command(self) -> list[str]:

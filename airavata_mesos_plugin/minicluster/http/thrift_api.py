@@ -12,6 +12,7 @@ from aiohttp import web
 from airavata_mesos_plugin.gen.aurora import ttypes as api
 from airavata_mesos_plugin.minicluster.clock import Clock, pause
 from airavata_mesos_plugin.minicluster.faults import Fault, Faults, Kind
+from airavata_mesos_plugin.minicluster.http.breaking import hang_up, tear
 from airavata_mesos_plugin.minicluster.http.security import Denied, Security
 from airavata_mesos_plugin.minicluster.http.server import (
     BodyTooLarge,
@@ -64,25 +65,6 @@ def _unauthorized(why: str) -> web.Response:
 def redirect(leader: str, request: web.BaseRequest) -> web.Response:
     location = f"{leader.rstrip('/')}{request.rel_url.raw_path_qs}"
     return web.Response(status=307, headers={"Location": location})
-
-
-def _hang_up(request: web.BaseRequest) -> web.Response:
-    """Close the connection; nothing of the response is sent."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def _tear(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
-    """Promise the whole answer, send half of it, close the connection."""
-    body = answer.body
-    whole = body if isinstance(body, bytes) else b""
-    torn = web.StreamResponse(headers={**answer.headers, "Content-Length": str(len(whole))})
-    await torn.prepare(request)
-    await torn.write(whole[: len(whole) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return torn
 
 
 class ThriftApi:
@@ -144,11 +126,11 @@ class ThriftApi:
         if fault.kind is Kind.NOT_READY:
             return data_response(request, self._not_ready(call, answer_in), answer_in.value)
         if fault.kind is Kind.DROP_BEFORE:
-            return _hang_up(request)
+            return hang_up(request)
         answer = self._carry_out(request, call, answer_in)
         if fault.kind is Kind.TORN:
-            return await _tear(request, answer)
-        return _hang_up(request)
+            return await tear(request, answer)
+        return hang_up(request)
 
     def _carry_out(self, request: web.BaseRequest, call: Call, answer_in: Protocol) -> web.Response:
         user = self._user_of(request)
