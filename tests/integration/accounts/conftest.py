@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ ALICE = Person("am-test-alice", 61_201)
 BOB = Person("am-test-bob", 61_202)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def people() -> Iterator[tuple[Person, Person]]:
     """Alice and Bob; Alice is a member of a further group."""
     if os.geteuid() != 0:
@@ -179,7 +179,6 @@ class Host:
             lambda: self.show(job),
             lambda document: bool(document["final"]),
             f"the end of job {job}",
-            seconds=60,
             context=lambda: self.site.daemon.log,
         )
 
@@ -190,11 +189,12 @@ class Host:
 
     def helpers(self, person: Person) -> list[int]:
         """The processes of the daemon that run as the person."""
-        return [
-            pid
-            for pid in children(self.site.daemon.pid)
-            if Path(f"/proc/{pid}").exists() and status(pid)["Uid"].split()[0] == str(person.uid)
-        ]
+        found = []
+        for pid in children(self.site.daemon.pid):
+            with suppress(OSError):  # it has ended meanwhile
+                if status(pid)["Uid"].split()[0] == str(person.uid):
+                    found.append(pid)
+        return found
 
 
 def status(pid: int) -> dict[str, str]:
@@ -207,7 +207,8 @@ def children(pid: int) -> list[int]:
     """The processes that a process, with all of its threads, started."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(word) for word in (task / "children").read_text().split()]
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += [int(word) for word in (task / "children").read_text().split()]
     return found
 
 

@@ -71,12 +71,18 @@ def test_one_that_stands_still_holds_nobody_else_up(
 ) -> None:
     pid = helper_of(host, alice, commons)
     work = alice.makes(commons / "work")
-    job = host.accepted(alice, work, "sleep 1; echo x > out\n")
+    job = host.accepted(alice, work, f"while ! [ -e {commons}/go ]; do sleep 0.05; done; echo x > out\n")
+    other = host.accepted(
+        bob, bob.makes(commons / "bobs"), f"while ! [ -e {commons}/go-bob ]; do sleep 0.05; done\n"
+    )
     host.in_phase(job, "running")
+    host.in_phase(other, "running")
     os.kill(pid, signal.SIGSTOP)
+    (commons / "go").touch()
     try:
         host.in_phase(job, "fetching")
-        host.completed(host.accepted(bob, bob.makes(commons / "bobs"), "echo y > out\n"))
+        (commons / "go-bob").touch()
+        host.completed(other)
         assert host.show(job)["phase"] == "fetching"
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -113,12 +113,12 @@ def test_links_that_appear_while_the_job_runs_are_not_followed(
     job = host.accepted(
         alice,
         work,
-        "while ! [ -e go ]; do sleep 0.05; n=$((n+1)); [ $n -gt 40 ] && break; done\n"
-        "mkdir sub; echo x > sub/target; echo x > file\n",
+        f"while ! [ -e {commons}/go ]; do sleep 0.05; done\nmkdir sub; echo x > sub/target; echo x > file\n",
     )
     host.in_phase(job, "running")
     (work / "sub").symlink_to(bobs)
     (work / "file").symlink_to(target)
+    (commons / "go").touch()
     document = host.ended(job)
     assert target.read_text() == "as it was\n"
     assert [path.name for path in bobs.iterdir()] == ["target"]
@@ -134,10 +134,11 @@ def test_a_working_directory_that_becomes_a_link_to_somebody_elses(
     private = bob.makes(commons / "private", mode=0o755)
     place = alice.makes(commons / "place")
     work = alice.makes(place / "work")
-    job = host.accepted(alice, work, "sleep 1; echo x > out\n")
+    job = host.accepted(alice, work, f"while ! [ -e {commons}/go ]; do sleep 0.05; done; echo x > out\n")
     host.in_phase(job, "running")
     work.rename(place / "moved")
     work.symlink_to(private)
+    (commons / "go").touch()
     document = host.ended(job)
     assert document["state"] == "FAILED"
     assert "outputs could not be fetched" in document["reason"]
@@ -165,7 +166,7 @@ def test_jobs_are_seen_by_all_and_touched_by_their_owner(
 ) -> None:
     work = alice.makes(commons / "work", mode=0o700)
     other = bob.makes(commons / "other")
-    job = host.accepted(alice, work, "echo private; sleep 60\n", "-o", "log")
+    job = host.accepted(alice, work, "echo private; sleep 600\n", "-o", "log")
     host.in_phase(job, "running")
     wait_for(
         lambda: alice.ask(host.site.home, "read", job, "log", "0")[1], lambda text: text == "private\n", "log"

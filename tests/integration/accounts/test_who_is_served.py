@@ -40,8 +40,8 @@ def test_jobs_of_others_are_not_there_when_the_settings_say_so(
     host = own_host(accounts={"see_all_jobs": False})
     commands, home = host.site.commands, host.site.home
     work, other = alice.makes(commons / "a"), bob.makes(commons / "b")
-    job = host.accepted(alice, work, "sleep 60\n", "-J", "hidden")
-    own = host.accepted(bob, other, "sleep 60\n")
+    job = host.accepted(alice, work, "sleep 600\n", "-J", "hidden")
+    own = host.accepted(bob, other, "sleep 600\n")
     assert bob.run(commands / "squeue", "-h", "-o", "%i", cwd=other).stdout.split() == [own]
     assert bob.run(commands / "squeue", "-h", "-u", alice.name, "-o", "%i", cwd=other).stdout == ""
     assert bob.run(commands / "squeue", "-h", "-j", job, "-o", "%i", cwd=other).stdout == ""
