@@ -1,94 +1,101 @@
-"""Following a file that grows."""
+"""Following a file of an agent over a real connection."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from airavata_mesos_plugin.clock import ManualClock
-from airavata_mesos_plugin.errors import TransferError
+from airavata_mesos_plugin.errors import NotFound, TransferError
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.tail import follow
+from airavata_mesos_plugin.sandbox.sources import Sources
+from airavata_mesos_plugin.sandbox.tail import Tail
+from airavata_mesos_plugin.sandbox.windows import PIECE, AgentWindow, SourceWindow, Window
 
 if TYPE_CHECKING:
-    from tests.integration.sandbox.conftest import Agent
+    from tests.integration.sandbox.conftest import Agent, Handler
+
+LIMIT = 1024 * 1024
 
 
-class Script(ManualClock):
-    """A clock that does the next step of a story at each wait."""
-
-    def __init__(self, *steps: Callable[[], object]) -> None:
-        super().__init__()
-        self.steps = list(steps)
-        self.waited: list[float] = []
-
-    def over(self) -> bool:
-        return not self.steps
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.waited.append(seconds)
-        self.steps.pop(0)()
-        return super().wait(event, seconds)
+@pytest.fixture
+def window(agent: Agent, client: FilesClient) -> Window:
+    return AgentWindow(client, agent.address)
 
 
-def append(path: Path, data: bytes) -> Callable[[], object]:
-    def write() -> None:
-        with path.open("ab") as file:
-            file.write(data)
-
-    return write
-
-
-def test_bytes_come_as_they_are_written(agent: Agent, client: FilesClient, sandbox: Path) -> None:
-    out = sandbox / "out"
+def test_bytes_come_as_they_are_written(window: Window, sandbox: Path) -> None:
+    tail = Tail(window, "out", rotated=False)
+    mark = tail.begin()
+    got = b""
     accent = "é".encode()
-    clock = Script(
-        append(out, b"one "),
-        append(out, accent[:1]),
-        append(out, accent[1:]),
-        lambda: None,
-        append(out, b"x" * 200_000),
-        append(out, b"end"),
-    )
-    got = b"".join(follow(client, agent.address, "out", clock, clock.over, 2.5))
-    assert got == b"one " + accent + b"x" * 200_000 + b"end"
-    assert clock.waited == [2.5] * 6
+    # A piece ends in the middle of a character, and some bytes are no text at all.
+    pieces = [b"one ", accent[:1], accent[1:], b"x" * (PIECE - 1) + "€".encode(), bytes(range(256)) * 999]
+    for piece in pieces:
+        with (sandbox / "out").open("ab") as file:
+            file.write(piece)
+        step = tail.step(mark, LIMIT)
+        mark, got = step.mark, got + step.data
+    assert got == b"".join(pieces)
+    assert tail.step(mark, LIMIT).data == b""
 
 
-def test_a_file_that_started_anew_is_given_from_its_beginning(
+def test_rotation_between_two_questions_of_one_look(agent: Agent, window: Window, sandbox: Path) -> None:
+    logs = sandbox / ".logs" / "run" / "0"
+    logs.mkdir(parents=True)
+    out = logs / "stdout"
+    out.write_bytes(b"one " * 500)
+    tail = Tail(window, ".logs/run/0/stdout", rotated=True)
+    step = tail.step(tail.begin(), LIMIT)
+    moved = []
+
+    def rotate(_: Handler) -> bool:
+        if not moved:
+            moved.append(1)
+            with out.open("ab") as file:
+                file.write(b"rest ")
+            out.rename(logs / "stdout.1")
+            out.write_bytes(b"two " * 1000)
+        return False
+
+    agent.faults["read", ".logs/run/0/stdout"] = rotate
+    after = tail.step(step.mark, LIMIT)
+    assert after.data == b"rest " + b"two " * 1000
+    assert after.notes == ()
+    assert moved
+
+
+def test_a_large_file_with_holes(window: Window, sandbox: Path) -> None:
+    with (sandbox / "out").open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, 2)
+        file.write(b"the end")
+    tail = Tail(window, "out", rotated=False)
+    step = tail.step(tail.mark_before_end(size=10), LIMIT)
+    assert (step.data, step.mark.offset) == (b"\0\0\0the end", (1 << 40) + 7)
+
+
+def test_a_file_that_never_comes(window: Window) -> None:
+    tail = Tail(window, "none/out", rotated=False)
+    step = tail.step(tail.begin(), LIMIT)
+    assert (step.data, step.at_end) == (b"", True)
+
+
+def test_a_failing_agent_is_told(agent: Agent, window: Window) -> None:
+    agent.faults["read", "out"] = lambda handler: handler.answer(500, b"")
+    tail = Tail(window, "out", rotated=False)
+    with pytest.raises(TransferError):
+        tail.step(tail.begin(), LIMIT)
+
+
+def test_a_source_without_offsets_says_what_is_there(
     agent: Agent, client: FilesClient, sandbox: Path
 ) -> None:
-    out = sandbox / "out"
-    out.write_bytes(b"first run")
-    clock = Script(lambda: out.write_bytes(b"2nd"))
-    assert list(follow(client, agent.address, "out", clock, clock.over, 1)) == [b"first run", b"2nd"]
-
-
-def test_going_on_at_an_offset(agent: Agent, client: FilesClient, sandbox: Path) -> None:
-    (sandbox / "out").write_bytes(b"0123456789")
-    clock = Script()
-    assert list(follow(client, agent.address, "out", clock, clock.over, 1, offset=7)) == [b"789"]
-
-
-def test_a_file_that_never_comes(agent: Agent, client: FilesClient) -> None:
-    clock = Script(lambda: None)
-    assert list(follow(client, agent.address, "out", clock, clock.over, 1)) == []
-
-
-def test_cancel_ends_it_before_the_task_is_over(agent: Agent, client: FilesClient, sandbox: Path) -> None:
-    (sandbox / "out").write_bytes(b"x")
-    cancel = threading.Event()
-    clock = Script(cancel.set, lambda: None)
-    assert list(follow(client, agent.address, "out", clock, clock.over, 1, cancel=cancel)) == [b"x"]
-    assert len(clock.steps) == 1
-
-
-def test_a_failing_agent_is_told(agent: Agent, client: FilesClient) -> None:
-    agent.faults["read", "out"] = lambda handler: handler.answer(500, b"")
-    clock = Script()
-    with pytest.raises(TransferError):
-        list(follow(client, agent.address, "out", clock, clock.over, 1))
+    (sandbox / "out").write_bytes(b"12345")
+    with Sources(client).open(agent.address) as source:
+        window = SourceWindow(source)
+        assert window.size("out") == 5
+        assert window.read("out", 5, 10) == b""
+        assert {name: seen.size for name, seen in window.files("").items()} == {"out": 5}
+        with pytest.raises(NotFound, match=r"no\\nsuch"):
+            window.size("no\nsuch")

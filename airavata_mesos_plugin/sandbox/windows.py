@@ -1,0 +1,97 @@
+"""Places where the files of a job can be looked at piece by piece: its sandbox, its working directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from airavata_mesos_plugin.errors import NotFound
+from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, FilesClient
+from airavata_mesos_plugin.sandbox.paths import escape
+from airavata_mesos_plugin.sandbox.source import Entry, Source
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+PIECE = READ_LIMIT
+"""Bytes that every place gives at once."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a regular file looked in a listing. ``time`` of its last change, in a unit of the place's own."""
+
+    size: int
+    time: int
+
+
+class Window(Protocol):
+    """One place. Names are relative to it. All calls are repeatable.
+
+    They raise NotFound (SandboxGone when there is no such place any more), UnsafePath for a name that leads
+    out or is no regular file, and what else the place cannot do.
+    """
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes, never more than `PIECE`, of one state of the file; empty at its end."""
+
+    def size(self, name: str) -> int:
+        """Present size of a file in bytes."""
+
+    def files(self, directory: str) -> Mapping[str, Seen]:
+        """The regular files of a directory; the empty name is the place itself."""
+
+
+class AgentWindow:
+    """A sandbox through the files API of its agent (Mesos 0.22 to 1.11)."""
+
+    def __init__(self, client: FilesClient, address: SandboxAddress) -> None:
+        self._client = client
+        self._address = address
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        return self._client.read(self._address, name, offset, length)
+
+    def size(self, name: str) -> int:
+        return self._client.size(self._address, name)
+
+    def files(self, directory: str) -> Mapping[str, Seen]:
+        return _files(self._client.browse(self._address, directory))
+
+
+class SourceWindow:
+    """A sandbox through any source that can begin in the middle of a file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        entry = self._entry(name)
+        length = min(length, PIECE, entry.size - offset)
+        if length <= 0:
+            return b""
+        found = bytearray()
+        with self._source.transfers(Abort(), 1) as transfers:
+            wanted = Entry(name, entry.kind, offset + length, entry.mtime, entry.mode, entry.nlink)
+            for chunk in transfers.rest(wanted, offset).chunks():
+                found += chunk
+                if len(found) >= length:
+                    break
+        return bytes(found[:length])
+
+    def size(self, name: str) -> int:
+        return self._entry(name).size
+
+    def files(self, directory: str) -> Mapping[str, Seen]:
+        return _files(self._source.entries(directory))
+
+    def _entry(self, name: str) -> Entry:
+        directory, _, base = name.rpartition("/")
+        for entry in self._source.entries(directory):
+            if entry.name == base and entry.is_file:
+                return entry
+        raise NotFound(f"{escape(name)} is not in the sandbox")
+
+
+def _files(entries: list[Entry]) -> Mapping[str, Seen]:
+    return {entry.name: Seen(entry.size, entry.mtime) for entry in entries if entry.is_file}
