@@ -44,16 +44,18 @@ class ComputeResource:
         cluster: ClusterAddresses | None,
         settings: Mapping[str, object],
         prefix: Sequence[str] = (),
+        home: Path | None = None,
     ) -> None:
         """Nothing is started. Without a ``cluster`` the daemon starts its own embedded one.
 
         ``settings`` goes over those of the provider; its members ``clusters`` and ``queues`` hold what is
         changed in the one cluster, ``testing``, and the one queue, ``default``. ``prefix`` stands before the
-        daemon's command line.
+        daemon's command line. The daemon's own files lie in ``home``, whose path has to be short because of
+        its sockets; without one they lie in ``directory``.
         """
         self._prefix = prefix
         self.directory = directory
-        self.home = directory / "home"
+        self.home = home or directory / "home"
         self.commands = directory / "bin"
         self.cluster = cluster
         self.config = directory / "provider.yaml" if cluster else None

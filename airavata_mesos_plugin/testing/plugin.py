@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,7 +157,8 @@ def make_compute_resource(
     with ExitStack() as stack:
 
         def make(cluster: ClusterAddresses, **settings: object) -> ComputeResource:
-            resource = ComputeResource(tmp_path_factory.mktemp("resource"), cluster, settings)
+            home = Path(stack.enter_context(TemporaryDirectory(prefix="airavata-mesos-")))
+            resource = ComputeResource(tmp_path_factory.mktemp("resource"), cluster, settings, home=home)
             stack.callback(resource.stop)
             resource.start()
             resource.install()

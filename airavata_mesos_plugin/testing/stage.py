@@ -148,38 +148,35 @@ class ProviderStage:
         """The job's working directory. Raises NotFound."""
         return Path(self.job(job_id).request.working_directory)
 
-    def wait_for_phase(self, job_id: int, *phases: JobPhase, seconds: float = 60.0) -> JobRecord:
-        """Take turns until the job is in one of the phases; its record then.
+    def wait_for_phase(self, job_id: int, *phases: JobPhase | str, seconds: float = 60.0) -> JobRecord:
+        """Take turns until the job is in one of the phases (`JobPhase` or its word); its record then.
 
         A `ManualClock` moves by one poll interval between two turns. Raises AssertionError with the job's
-        history when it does not get there: in ``seconds`` with real servers, in 1,000 turns without.
+        history when it does not get there: in ``seconds`` with real servers, in 1,000 turns without; and
+        ValueError for a word that is no phase.
         """
+        wanted = " or ".join(JobPhase(phase).value for phase in phases)
         turns = itertools.count()
 
         def look() -> JobRecord:
-            if next(turns):
+            turn = next(turns)
+            if turn:
                 self._let_time_pass()
             self.turn()
-            return self.job(job_id)
+            record = self.job(job_id)
+            if record.phase not in phases and (record.phase.final or (not self._pause and turn > _TURNS)):
+                raise AssertionError(
+                    f"job {job_id} is not {wanted} but {record.phase.value}\n{self._history(job_id)}"
+                )
+            return record
 
-        wanted = " or ".join(phase.value for phase in phases)
-        if self._pause:
-            return wait_for(
-                look,
-                lambda record: record.phase in phases,
-                f"job {job_id} {wanted}",
-                seconds=seconds,
-                pause=self._pause,
-                context=lambda: self._history(job_id),
-            )
-        for _ in range(_TURNS):
-            record = look()
-            if record.phase in phases:
-                return record
-            if record.phase.final:
-                break
-        raise AssertionError(
-            f"job {job_id} is not {wanted} but {record.phase.value}\n{self._history(job_id)}"
+        return wait_for(
+            look,
+            lambda record: record.phase in phases,
+            f"job {job_id} {wanted}",
+            seconds=seconds,
+            pause=self._pause,
+            context=lambda: self._history(job_id),
         )
 
     def _let_time_pass(self) -> None:

@@ -1,7 +1,6 @@
-"""Waiting for something to become true, with a word about what was there instead.
+"""Waiting for something to become true, and for something to be quick.
 
-A test machine may stand still for some seconds at any moment, and its other work may leave little for us.
-So limits here only tell a test that hangs from one that is slow, and one slow try proves nothing.
+A test machine may stand still for some seconds at any moment, so one slow try proves nothing.
 """
 
 from __future__ import annotations
@@ -10,38 +9,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from airavata_mesos_plugin.testing.waiting import wait_for
+
+__all__ = ["quick_once", "wait_for"]
+
 T = TypeVar("T")
-
-PAUSE_SECONDS = 0.05
-STALL_SECONDS = 1.0
-"""What counts of the time between two looks: the rest is the machine's doing."""
-
-
-def wait_for(
-    look: Callable[[], T],
-    good: Callable[[T], bool],
-    what: str,
-    *,
-    seconds: float = 60.0,
-    pause: float = PAUSE_SECONDS,
-    context: Callable[[], str] = str,
-) -> T:
-    """Look again and again; the first value that is ``good``.
-
-    Raises AssertionError with the last value, and what ``context`` tells, when ``seconds`` have passed.
-    """
-    left = seconds
-    looked_at = time.monotonic()
-    while True:
-        value = look()
-        if good(value):
-            return value
-        if left <= 0:
-            raise AssertionError(f"after {seconds:g} s still not {what}; last: {value!r}\n{context()}")
-        time.sleep(pause)
-        now = time.monotonic()
-        left -= min(now - looked_at, STALL_SECONDS)
-        looked_at = now
 
 
 def quick_once(action: Callable[[], T], seconds: float, *, tries: int = 8) -> T:
