@@ -23,6 +23,7 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, StagingError
 from airavata_mesos_plugin.sandbox import account_worker_wire as wire
+from airavata_mesos_plugin.sandbox import local_listing
 from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
@@ -50,6 +51,7 @@ class Worker:
             "examine": self._examine,
             "real_path": self._real_path,
             "read": self._read,
+            "list": self._list,
             "snapshot": self._snapshot,
             "changed": self._changed,
             "archive": self._archive,
@@ -92,6 +94,12 @@ class Worker:
         directory, name = request.text("directory"), request.text("name")
         piece = self._files.read_local(directory, name, request.number("offset"), request.number("limit"))
         stream.send({"kind": "done", "offset": piece.offset, "at_end": piece.at_end}, piece.data)
+
+    def _list(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory):
+            found = self._files.list_local(directory, request.text("name"))
+        stream.send({"kind": "done"}, local_listing.to_json(found))
 
     def _snapshot(self, request: wire.Frame, stream: _Stream) -> None:
         directory = request.text("directory")

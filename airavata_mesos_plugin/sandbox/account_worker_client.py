@@ -17,11 +17,12 @@ from airavata_mesos_plugin import errors
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, TransferError
 from airavata_mesos_plugin.sandbox import account_worker_wire as wire
+from airavata_mesos_plugin.sandbox import local_listing
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.result import WrapperResult
-from airavata_mesos_plugin.sandbox.source import Origin
+from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 
 log = logging.getLogger(__name__)
@@ -161,6 +162,11 @@ class AccountFiles:
         head = {"kind": "read", "directory": directory, "name": name, "offset": offset, "limit": limit}
         answer = self._ask(head)
         return Piece(answer.body[:limit], answer.number("offset"), answer.flag("at_end"))
+
+    def list_local(self, directory: str, name: str) -> list[Entry]:
+        body = self._ask({"kind": "list", "directory": directory, "name": name}).body
+        with _well_formed():
+            return local_listing.from_json(body)
 
     def _ask(
         self, head: Mapping[str, object], body: Sequence[bytes] = (), cancel: threading.Event | None = None

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from airavata_mesos_plugin.sandbox import archive, snapshot
+from airavata_mesos_plugin.sandbox import archive, local_listing, snapshot
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.paths import Root
-from airavata_mesos_plugin.sandbox.source import Origin
+from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 
 
@@ -71,6 +71,9 @@ class OwnFiles(OwnPaths):
         finally:
             os.close(descriptor)
         return Piece(data, offset, at_end=len(data) < limit)
+
+    def list_local(self, directory: str, name: str) -> list[Entry]:
+        return local_listing.entries(directory, name)
 
 
 def _look(file: snapshot.SentFile) -> tuple[str, int, int]:

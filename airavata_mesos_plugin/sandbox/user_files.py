@@ -13,7 +13,7 @@ from typing import Protocol
 
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
-from airavata_mesos_plugin.sandbox.source import Origin
+from airavata_mesos_plugin.sandbox.source import Entry, Origin
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class UserFiles(PathRights, Protocol):
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         """At most ``limit`` bytes of the file ``name`` below ``directory``; a negative ``offset`` counts
         from the end. Raises FileNotFoundError, other OSErrors, and UnsafePath for what leads out.
+        """
+
+    def list_local(self, directory: str, name: str) -> list[Entry]:
+        """What is in the directory ``name`` below ``directory``; the empty name is that itself. Links are
+        shown as links. Raises FileNotFoundError, other OSErrors, and UnsafePath for what leads out.
         """
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from airavata_mesos_plugin.errors import NotFound
+from airavata_mesos_plugin.errors import NotFound, Refused
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, FilesClient
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry, Source
+from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 PIECE = READ_LIMIT
@@ -91,6 +93,38 @@ class SourceWindow:
             if entry.name == base and entry.is_file:
                 return entry
         raise NotFound(f"{escape(name)} is not in the sandbox")
+
+
+class LocalWindow:
+    """A directory of this host, with the rights of the account that it belongs to."""
+
+    def __init__(self, files: UserFiles, directory: str) -> None:
+        self._own = files
+        self._directory = directory
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        with _told(name):
+            return self._own.read_local(self._directory, name, offset, min(length, PIECE)).data
+
+    def size(self, name: str) -> int:
+        with _told(name):
+            piece = self._own.read_local(self._directory, name, -1, 1)
+        return piece.offset + len(piece.data)
+
+    def files(self, directory: str) -> Mapping[str, Seen]:
+        with _told(directory):
+            return _files(self._own.list_local(self._directory, directory))
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    shown = escape(name) or "the working directory"
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{shown} is not there") from error
+    except OSError as error:
+        raise Refused(f"{shown} cannot be read: {error.strerror}") from error
 
 
 def _files(entries: list[Entry]) -> Mapping[str, Seen]:
