@@ -41,7 +41,7 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-def until(look: Callable[[], T], timeout: float = 15.0) -> T:
+def until(look: Callable[[], T], timeout: float = 60.0) -> T:
     """The first true answer of `look`.  Raises TimeoutError with the last one after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()
@@ -139,7 +139,7 @@ class Probe:
         found = self.call("getTasksWithoutConfigs", query).result.scheduleStatusResult.tasks
         return sorted(found, key=lambda task: task.taskEvents[0].timestamp)
 
-    def wait(self, name: str, *statuses: int, timeout: float = 15.0) -> list[Any]:
+    def wait(self, name: str, *statuses: int, timeout: float = 60.0) -> list[Any]:
         """The tasks of a job, once all of them have one of `statuses` (default: ended)."""
         wanted = statuses or tuple(_ENDED)
 

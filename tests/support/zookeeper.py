@@ -12,7 +12,8 @@ from tests.support.waiting import wait_for
 
 JAR = "/usr/share/java/zookeeper.jar"
 TICK_MS = 200
-"""Sessions of 2 to 20 ticks are granted; short ones make expiry quick."""
+LONGEST_SESSION_MS = 60_000
+"""Sessions last long, so that a machine that stands still ends none. Tests end them by closing them."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -38,6 +39,7 @@ class ZooKeeperServer:
         settings = {
             "tickTime": TICK_MS,
             "minSessionTimeout": 2 * TICK_MS,
+            "maxSessionTimeout": LONGEST_SESSION_MS,
             "dataDir": directory,
             "clientPort": port,
             "clientPortAddress": "127.0.0.1",
@@ -74,7 +76,7 @@ class ZooKeeperServer:
 
     def _mode(self) -> str:
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=2) as connection:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection:
                 connection.sendall(b"srvr")
                 return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
         except OSError as error:
@@ -91,7 +93,7 @@ def ensemble(
     for index in range(count):
         lines: dict[str, object] = {}
         if count > 1:
-            lines = {"initLimit": 50, "syncLimit": 20}
+            lines = {"initLimit": 300, "syncLimit": 150}
             lines |= {
                 f"server.{n + 1}": f"127.0.0.1:{ports[count + n]}:{ports[2 * count + n]}"
                 for n in range(count)

@@ -33,10 +33,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperServer
 
 
 class Announcer:
-    """A scheduler's session; `expire` ends it as a crash does, once the server has noticed."""
+    """A scheduler's session; `expire` ends it, as a server does that has not heard of a client for long."""
 
     def __init__(self, address: str, **more: Any) -> None:
-        self._client = KazooClient(address, timeout=0.5, **more)
+        self._client = KazooClient(address, timeout=30, **more)
         self._client.start()
 
     def announce(self, path: str, prefix: str, document: Any, **more: Any) -> str:
@@ -98,7 +98,7 @@ Leaders = Callable[..., tuple[Leader, Leader]]
 
 
 def found(leader: Leader, expected: list[str]) -> None:
-    wait_for(lambda: list(leader.addresses(5)), lambda now: now == expected, f"at {expected}", seconds=10)
+    wait_for(lambda: list(leader.addresses(5)), lambda now: now == expected, f"at {expected}")
 
 
 def test_leader_changes_are_seen(server: ZooKeeperServer, announcers: Announcers, leaders: Leaders) -> None:
