@@ -96,6 +96,8 @@ class WrapperContext:
     umask: str  # octal; empty for the node's own
     limit_centiseconds: int
     grace_centiseconds: int
+    shared_directory: str = ""  # where the job runs; empty for the sandbox
+    attempt: int = 1
 
 
 def job_context(
@@ -200,6 +202,10 @@ def wrapper_context(
         umask="" if request.umask is None else f"{request.umask & 0o777:04o}",
         limit_centiseconds=request.wall_time_seconds * 100,
         grace_centiseconds=queue.kill_grace_seconds * 100,
+        shared_directory=queue.inputs.on_agents(request.working_directory)
+        if queue.inputs.method == "shared"
+        else "",
+        attempt=record.attempt,
     )
 
 

@@ -47,6 +47,8 @@ class QueueSettings(Settings):
     def _limits_agree(self) -> QueueSettings:
         if self.default_wall_time_minutes > self.max_wall_time_minutes:
             raise ValueError("default_wall_time_minutes is above max_wall_time_minutes")
+        if (self.inputs.method == "shared") != (self.outputs.method == "shared"):
+            raise ValueError("the method shared is for inputs and outputs together")
         return self
 
 

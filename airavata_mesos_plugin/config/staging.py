@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from airavata_mesos_plugin.config.types import BaseUrl, Settings
 
@@ -23,4 +24,28 @@ class StagingSettings(Settings):
 class InputSettings(Settings):
     """How the jobs of a queue get their inputs."""
 
-    method: Literal["http"] = Field("http", description="http: agents download them from the daemon")
+    method: Literal["http", "shared"] = Field(
+        "http",
+        description="http: agents download them from the daemon; shared: agents see the working directory",
+    )
+    shared_path_map: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="for shared: beginnings of paths here, and those on the agents where they differ",
+    )
+
+    @field_validator("shared_path_map")
+    @classmethod
+    def _paths_are_absolute(cls, given: Mapping[str, str]) -> Mapping[str, str]:
+        for path in (*given.keys(), *given.values()):
+            if not path.startswith("/") or "\0" in path:
+                raise ValueError(f"{path!r} is not an absolute path")
+        return given
+
+    def on_agents(self, directory: str) -> str:
+        """What an absolute path is called on the agents; the longest entry of the map counts."""
+        for here in sorted(self.shared_path_map, key=len, reverse=True):
+            beginning = here.rstrip("/")
+            if directory == beginning or directory.startswith(beginning + "/"):
+                there = self.shared_path_map[here].rstrip("/")
+                return there + directory[len(beginning) :] or "/"
+        return directory

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from airavata_mesos_plugin.config import QueueSettings
+from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.templating import StageIn
 
 
@@ -33,7 +34,17 @@ class HttpInputs:
         return snapshot_text
 
 
-METHODS: Mapping[str, InputMethod] = {"http": HttpInputs()}
+class SharedInputs:
+    """The job runs in the working directory itself; only the control files are downloaded."""
+
+    def stage_in(self, queue: QueueSettings, url: str) -> StageIn:  # noqa: ARG002 - the same for all
+        return StageIn("http", url)
+
+    def sent(self, snapshot_text: str) -> str:
+        return Snapshot(Snapshot.from_json(snapshot_text).taken_at).to_json()
+
+
+METHODS: Mapping[str, InputMethod] = {"http": HttpInputs(), "shared": SharedInputs()}
 
 
 def input_method(queue: QueueSettings) -> InputMethod:

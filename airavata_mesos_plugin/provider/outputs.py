@@ -10,7 +10,7 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import layout
+from airavata_mesos_plugin.sandbox import layout, shared_source
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
@@ -80,7 +80,10 @@ class OutputCollector:
     def origin(self, record: JobRecord) -> Origin:
         """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
         method = self._parts.settings.queue(record.request.queue).outputs.method
-        return Origin(method, self.address(record))
+        more: tuple[tuple[str, str], ...] = ()
+        if method == shared_source.SHARED:
+            more = shared_source.details(record.request.working_directory, record.id, record.attempt)
+        return Origin(method, self.address(record), more)
 
     def _collect(self, record: JobRecord) -> None:
         if record.phase is not JobPhase.FETCHING:
@@ -127,7 +130,7 @@ class OutputCollector:
         elif phase is JobPhase.COMPLETED:
             reason = ""
         elif phase is JobPhase.FAILED and result is not None:
-            reason = f"exit code {result.exit_code}"
+            reason = result.reason or f"exit code {result.exit_code}"
         elif phase is JobPhase.FAILED and report is not None:
             reason = self._why_not_started(record)
         if trouble:

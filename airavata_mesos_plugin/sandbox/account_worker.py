@@ -212,7 +212,10 @@ def _report(report: FetchReport) -> bytes:
         "seconds": report.seconds,
         "result": None
         if result is None
-        else [result.exit_code, result.timed_out, result.started_at, result.ended_at, result.signal],
+        else [
+            *(result.exit_code, result.timed_out, result.started_at, result.ended_at, result.signal),
+            result.reason,
+        ],
     }
     return json.dumps(document).encode("ascii")
 

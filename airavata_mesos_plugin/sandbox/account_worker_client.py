@@ -320,13 +320,14 @@ def _report(body: bytes) -> FetchReport:
         document = json.loads(body)
         result = document["result"]
         if result is not None:
-            code, timed_out, started_at, ended_at, signal = result
+            code, timed_out, started_at, ended_at, signal, reason = result
             result = WrapperResult(
                 exit_code=int(code),
                 timed_out=bool(timed_out),
                 started_at=float(started_at),
                 ended_at=float(ended_at),
                 signal=None if signal is None else int(signal),
+                reason=_clean(str(reason)),
             )
         return FetchReport(
             files=int(document["files"]),

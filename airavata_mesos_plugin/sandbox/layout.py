@@ -41,3 +41,8 @@ def part_owner(name: str) -> int | None:
     """The job that a part file belongs to; None when ``name`` is no part file."""
     match = _PART.fullmatch(name.rsplit("/", 1)[-1])
     return int(match[1]) if match else None
+
+
+def shared_result(job_id: int, attempt: int) -> str:
+    """Where the same result lies in a working directory that the agents share: others may run there too."""
+    return f"{CONTROL_DIRECTORY}/result-{job_id}-{attempt}"

@@ -12,7 +12,7 @@ MAX_BYTES = 4096
 class WrapperResult:
     """Times are seconds since the epoch on the agent's clock.
 
-    ``signal`` is None unless the script died of one.
+    ``signal`` is None unless the script died of one. ``reason`` holds printable characters only.
     """
 
     exit_code: int
@@ -20,6 +20,7 @@ class WrapperResult:
     started_at: float
     ended_at: float
     signal: int | None = None
+    reason: str = ""  # why the script was not even started; empty when it was
 
 
 def parse(content: bytes | None) -> WrapperResult | None:
@@ -42,6 +43,7 @@ def parse(content: bytes | None) -> WrapperResult | None:
             started_at=float(values["started_at"]),
             ended_at=float(values["ended_at"]),
             signal=int(signal) if signal else None,
+            reason="".join(sign if sign.isprintable() else "?" for sign in values.get("reason", "")),
         )
     except (KeyError, ValueError):
         return None

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.sandbox.agent_source import AgentSource
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.shared_source import SHARED, SharedSource
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
@@ -24,7 +25,11 @@ class Sources:
     def __init__(self, client: FilesClient, openers: Mapping[str, Opener] | None = None) -> None:
         """``openers`` are the methods besides the files API. ``client`` stays the caller's to close."""
         self._client = client
-        self._openers: dict[str, Opener] = {FILES_API: self._files_api, **(openers or {})}
+        self._openers: dict[str, Opener] = {
+            FILES_API: self._files_api,
+            SHARED: self._shared,
+            **(openers or {}),
+        }
 
     def open(self, origin: Origin | SandboxAddress) -> AbstractContextManager[Source]:
         """The source; an address alone means the files API.
@@ -44,3 +49,7 @@ class Sources:
     @contextlib.contextmanager
     def _files_api(self, origin: Origin) -> Iterator[Source]:
         yield AgentSource(self._client, origin.address)
+
+    @contextlib.contextmanager
+    def _shared(self, origin: Origin) -> Iterator[Source]:
+        yield SharedSource(origin, AgentSource(self._client, origin.address))
