@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from airavata_mesos_plugin.minicluster.settings import ClusterSettings as MiniSe
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Submission, TaskObservation
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,11 @@ def submit(adapter: AuroraScheduler, key: JobKey, cmdline: str, **changes: Any) 
 
 
 def wait(adapter: AuroraScheduler, key: JobKey, until: Callable[[TaskObservation], bool]) -> TaskObservation:
-    never, last = threading.Event(), None
-    for _ in range(400):
-        last = adapter.poll([key]).get(key)
-        if last is not None and until(last):
-            return last
-        never.wait(0.05)
-    raise AssertionError(f"{key} stayed at {last}")
+    found = wait_for(
+        lambda: adapter.poll([key]).get(key), lambda seen: seen is not None and until(seen), f"{key}"
+    )
+    assert found is not None
+    return found
 
 
 def ended(observation: TaskObservation) -> bool:
@@ -95,7 +93,7 @@ def test_job_runs_and_its_sandbox_is_found(adapter: AuroraScheduler, key: JobKey
     assert done.queued_at <= done.started_at <= done.changed_at
     address = adapter.sandboxes([done])[key]
     answer = requests.get(
-        f"{address.agent_url}/files/download", params={"path": f"{address.path}/out.txt"}, timeout=10
+        f"{address.agent_url}/files/download", params={"path": f"{address.path}/out.txt"}, timeout=60
     )
     assert answer.text == "hello\n"
 
@@ -133,12 +131,7 @@ def test_waiting_job_gives_a_reason_and_vanishes_when_cancelled(
     resources = {"cpu": 64, "ram": 2**24, "disk": 2**24}
     task = {"processes": [{"name": "run", "cmdline": "true"}], "resources": resources}
     submit(adapter, key, "", task=task)
-    never = threading.Event()
-    for _ in range(200):
-        reasons = adapter.pending_reasons([key])
-        if reasons:
-            break
-        never.wait(0.05)
+    reasons = wait_for(lambda: adapter.pending_reasons([key]), bool, "a reason")
     assert reasons == {key: "Insufficient: CPU"}
     assert adapter.poll([key])[key].phase is JobPhase.QUEUED
     assert adapter.sandboxes([adapter.poll([key])[key]]) == {}

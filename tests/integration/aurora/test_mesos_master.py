@@ -95,7 +95,7 @@ def masters(clock: ManualClock) -> Iterator[Masters]:
     session = build_session()
     retrier = Retrier(RetryPolicy(attempts=2, first_pause_seconds=0.01), clock, threading.Event())
     yield lambda *urls: MesosMaster(
-        FixedLeader(urls), session, retrier, clock, connect_seconds=2, call_seconds=5
+        FixedLeader(urls), session, retrier, clock, connect_seconds=30, call_seconds=60
     )
     session.close()
 

@@ -96,7 +96,7 @@ def test_the_line_says_where_everything_listens_and_sigterm_ends_it(tmp_path: Pa
         assert (agent["resources"]["cpus"], agent["resources"]["mem"]) == (1.5, 512)
         pids = started(Probe(line["scheduler"]), tmp_path)
         cluster.send_signal(signal.SIGTERM)
-        assert cluster.wait(timeout=20) == 0
+        assert cluster.wait(timeout=60) == 0
     assert not any(map(alive, pids))
     assert executors(tmp_path) == []
 
@@ -106,7 +106,7 @@ def test_sigkill_of_the_cluster_leaves_nothing(tmp_path: Path) -> None:
         pids = started(Probe(line["scheduler"]), tmp_path)
         assert executors(tmp_path)
         cluster.kill()
-        cluster.wait(timeout=20)
+        cluster.wait(timeout=60)
         gone(pids)
     until(lambda: not executors(tmp_path))
 
@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         port = line["scheduler"].rpartition(":")[2]
         command = [sys.executable, "-m", "airavata_mesos_plugin.minicluster", "--work-dir", str(tmp_path)]
         second = subprocess.run(
-            [*command, "--scheduler-port", port], capture_output=True, text=True, timeout=30
+            [*command, "--scheduler-port", port], capture_output=True, text=True, timeout=60
         )
     assert (second.returncode, second.stdout) == (1, "")
     assert "minicluster: cannot start: " in second.stderr

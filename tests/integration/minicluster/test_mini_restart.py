@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from airavata_mesos_plugin.gen.aurora import ttypes as api
 from airavata_mesos_plugin.minicluster.clock import ManualClock
-from airavata_mesos_plugin.minicluster.probe import Probe, events, get, job, job_key, process, thermos
+from airavata_mesos_plugin.minicluster.probe import Probe, events, get, job, job_key, process, thermos, until
 from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
 from airavata_mesos_plugin.minicluster.state import Lock, SqliteJournal
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
@@ -83,6 +84,51 @@ def test_an_update_goes_on_after_a_restart(tmp_path: Path) -> None:
         assert details.update.summary.key == started.key
         assert details.update.summary.state.status == api.JobUpdateStatus.ROLLING_FORWARD
         assert [(event.instanceId, event.action) for event in details.instanceEvents] == [(0, 3)]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_committed_backup_takes_the_place_of_the_storage(tmp_path: Path, durable: bool) -> None:
+    with ThreadedCluster(replace(settings(tmp_path), durable=durable)) as cluster:
+        probe = Probe(cluster.scheduler_url)
+        probe.create(job("before", SLEEP))
+        probe.wait("before", S.RUNNING)
+        probe.create(job("deleted", SLEEP))
+        probe.wait("deleted", S.RUNNING)
+        assert probe.call("performBackup").responseCode == api.ResponseCode.OK
+        probe.create(job("after", SLEEP))
+        probe.wait("after", S.RUNNING)
+        (name,) = probe.call("listBackups").result.listBackupsResult.backups
+        for call in (
+            ("stageRecovery", name),
+            ("deleteRecoveryTasks", api.TaskQuery(jobKeys=frozenset({job_key("deleted")}))),
+            ("commitRecovery",),
+        ):
+            assert probe.call(*call).responseCode == api.ResponseCode.OK
+
+        def led() -> list[object]:
+            answer = probe.call("getTierConfigs")
+            return [answer] if answer.responseCode == api.ResponseCode.OK else []
+
+        until(led)
+        # What it knows runs on, and what it does not know is ended.
+        (task,) = probe.tasks("before")
+        assert task.status == S.RUNNING
+        assert probe.tasks("after") == probe.tasks("deleted") == []
+
+        def left() -> list[bool]:
+            running = cluster.run(lambda c: [t.launch.name for t in c.master.active.values()])
+            return [True] if running == ["www/devel/before"] else []
+
+        until(left)
+        refused = probe.call("commitRecovery")
+        assert [detail.message for detail in refused.details] == ["No backup loaded."]
+        probe.create(job("next", thermos(process("main", "true"))))
+        probe.wait("next", S.FINISHED)
+    if durable:
+        with ThreadedCluster(settings(tmp_path)) as cluster:
+            probe = Probe(cluster.scheduler_url)
+            assert len(probe.wait("before", S.LOST, S.RUNNING)) == 2
+            assert probe.tasks("after") == []
 
 
 def test_without_the_setting_nothing_is_kept(tmp_path: Path) -> None:
