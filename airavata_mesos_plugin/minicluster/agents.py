@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 from typing import Protocol
@@ -177,6 +177,12 @@ class Agents:
                     slot.link.report(known, known.message)
                 elif task_id not in self._master.active:  # else the order is still on its way
                     self._tell(task_id, "TASK_LOST", _FORGOTTEN)
+
+    def end_others(self, known: Callable[[str], bool]) -> None:
+        """Kill the tasks that the framework does not know (``known`` says of an id whether it does)."""
+        for task in list(self._master.active.values()):
+            if not known(task.launch.task_id):
+                self.kill(task.agent_id, task.launch.task_id)
 
     def _slot_of(self, agent_id: str) -> Slot | None:
         return next((slot for slot in self.slots if slot.agent.info.agent_id == agent_id), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import uuid
+from collections.abc import Iterable
 from types import TracebackType
 
 from airavata_mesos_plugin.minicluster.agents import Agents
@@ -19,7 +20,7 @@ from airavata_mesos_plugin.minicluster.mesos.master import Master
 from airavata_mesos_plugin.minicluster.node import Node
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings
-from airavata_mesos_plugin.minicluster.state import Lock, SqliteJournal
+from airavata_mesos_plugin.minicluster.state import Entry, Lock, SqliteJournal, by_kind
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class MiniCluster:
         self.nodes = [Node(settings, self.clock, self) for _ in range(settings.schedulers)]
         self._lock = Lock(settings.state_path / "scheduler.lock")
         self._journal: SqliteJournal | None = None
+        self._recovered: list[Entry] | None = None
         self._servers: list[Server] = []
         self.master_url = ""
 
@@ -129,13 +131,28 @@ class MiniCluster:
                 return None
             self._journal = SqliteJournal(self.settings.state_path / "scheduler.db", self.clock)
         scheduler = Scheduler(self.settings, self.clock, self.agents, socket.gethostname(), self._journal)
+        scheduler.on_recovery = self._recover
         if self._journal is not None:
             scheduler.restore(self._journal.all())
+        elif self._recovered is not None:
+            scheduler.restore(by_kind(self._recovered))
+            self._recovered = None
         self.master.scheduler_url = url
         self.agents.connect(scheduler)
         scheduler.start()
         scheduler.reconcile()
+        # A scheduler that comes from a backup does not know what was started after that was written.
+        self.agents.end_others(lambda task_id: scheduler.store.get(task_id) is not None)
         return scheduler
+
+    def _recover(self, entries: Iterable[Entry]) -> None:
+        leader = self.leader
+        if self._journal is not None:
+            self._journal.replace(entries)
+        else:
+            self._recovered = list(entries)
+        if leader is not None:
+            leader.begin_again()
 
     async def descend(self, scheduler: Scheduler) -> None:
         scheduler.stop()

@@ -81,6 +81,17 @@ class Node:
         self._leave.set()
         self._news.set()
 
+    def begin_again(self) -> None:
+        """End the scheduler as a crash of its process would, and lead, or stand for election, anew."""
+        if self.settings.zookeeper:
+            self.resign()
+        else:
+            self._task = asyncio.create_task(self._ascend_again())
+
+    async def _ascend_again(self) -> None:
+        await self._step_down()
+        self.scheduler = await self._throne.ascend(self.url)
+
     async def expire(self) -> None:
         """Have the ZooKeeper session end.  Raises OSError when the ensemble is not to be reached."""
         if self._session is not None:

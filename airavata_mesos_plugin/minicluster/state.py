@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from airavata_mesos_plugin.minicluster.clock import Clock, Timer
 
@@ -16,6 +17,7 @@ _SCHEMA = (
     " (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID"
 )
 _PUT = "INSERT INTO things VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+_ALL = "SELECT * FROM things ORDER BY kind, key"
 Entry = tuple[str, str, bytes]
 """Kind, key and value of one thing."""
 
@@ -37,6 +39,20 @@ def write_copy(path: Path, entries: Iterable[Entry]) -> None:
         connection.execute(_SCHEMA)
         connection.executemany(_PUT, entries)
     part.replace(path)
+
+
+def read_copy(path: Path) -> list[Entry]:
+    """What `write_copy` wrote. Raises sqlite3.Error."""
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        return [(kind, key, bytes(value)) for kind, key, value in connection.execute(_ALL)]
+
+
+def by_kind(entries: Iterable[Entry]) -> dict[str, list[tuple[str, bytes]]]:
+    """Pairs of key and value by kind, in their order."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for kind, key, value in entries:
+        found.setdefault(kind, []).append((key, value))
+    return found
 
 
 class SqliteJournal:
@@ -89,10 +105,21 @@ class SqliteJournal:
 
     def all(self) -> dict[str, list[tuple[str, bytes]]]:
         """Everything kept, as pairs of key and value by kind, sorted by key."""
-        found: dict[str, list[tuple[str, bytes]]] = {}
-        for kind, key, value in self._connection.execute("SELECT * FROM things ORDER BY kind, key"):
-            found.setdefault(kind, []).append((key, value))
-        return found
+        return by_kind(self._connection.execute(_ALL))
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """Keep just these things, and take no more.  Raises OSError; then everything is as before."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("DELETE FROM things")
+            self._connection.executemany(_PUT, entries)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise OSError(f"cannot write {self._path}: {error}") from error
+        self._changes.clear()
+        self.close()
 
     def close(self) -> None:
         """Write what is noted, and take no more.  May be repeated."""

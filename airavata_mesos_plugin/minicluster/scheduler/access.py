@@ -55,7 +55,8 @@ _JOB = {
 _ADMIN = (
     "setQuota", "forceTaskState", "pruneTasks", "startMaintenance", "drainHosts", "slaDrainHosts",
     "maintenanceStatus", "endMaintenance", "performBackup", "listBackups", "snapshot",
-    "triggerExplicitTaskReconciliation", "triggerImplicitTaskReconciliation",
+    "triggerExplicitTaskReconciliation", "triggerImplicitTaskReconciliation", "stageRecovery",
+    "queryRecovery", "deleteRecoveryTasks", "commitRecovery", "unloadRecovery",
 )  # fmt: skip
 
 METHODS: dict[str, Entry] = {
@@ -63,4 +64,3 @@ METHODS: dict[str, Entry] = {
     **{name: Entry(Access.JOB, _at(path)) for name, path in _JOB.items()},
     **{name: Entry(Access.ADMIN) for name in _ADMIN},
 }
-"""Recovery from a backup is the one part of the API that is not here."""

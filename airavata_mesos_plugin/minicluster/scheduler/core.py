@@ -21,6 +21,7 @@ from airavata_mesos_plugin.minicluster.scheduler.names import JobKey, key_of
 from airavata_mesos_plugin.minicluster.scheduler.placement import Limits
 from airavata_mesos_plugin.minicluster.scheduler.queue import PendingQueue
 from airavata_mesos_plugin.minicluster.scheduler.quota import Quotas
+from airavata_mesos_plugin.minicluster.scheduler.recovery import Backups
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount, milli, port_names
 from airavata_mesos_plugin.minicluster.scheduler.status import (
     FROM_MESOS,
@@ -34,6 +35,7 @@ from airavata_mesos_plugin.minicluster.scheduler.store import TaskStore
 from airavata_mesos_plugin.minicluster.scheduler.task import Task, from_struct
 from airavata_mesos_plugin.minicluster.scheduler.updates.controller import Updates
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings
+from airavata_mesos_plugin.minicluster.state import Entry
 
 _LAUNCH_FAILED = "Unknown exception attempting to schedule task."
 _TIMED_OUT = "Task timed out"
@@ -57,8 +59,9 @@ def _kept_form(task: Task) -> bytes:
     return _SEQUENCE.pack(task.sequence) + encoded(task.struct())
 
 
-def _kept_task(data: bytes) -> Task:
+def kept_task(data: bytes) -> Task:
     (sequence,) = _SEQUENCE.unpack_from(data)
+    """A task from what was kept of it."""
     return from_struct(decoded(api.ScheduledTask, data[_SEQUENCE.size :]), sequence)
 
 
@@ -116,6 +119,9 @@ class Scheduler:
         self._timeouts: dict[str, Timer] = {}
         self._kills: dict[str, Timer] = {}
         self._stopped = False
+        self.backups = Backups(settings.backup_dir, kept_task)
+        self.on_recovery: Callable[[Iterable[Entry]], None] = lambda _: None
+        """Told what shall be the storage of the next leader.  Raises OSError."""
         self.rounds = 0
         self.round_seconds = 0.0
 
@@ -125,7 +131,7 @@ class Scheduler:
         self.maintenance.restore(kept.get("host", ()))
         crons = (decoded(api.JobConfiguration, data) for _, data in kept.get("cron", ()))
         self.cron.restore((key_of(job.key), job) for job in crons)
-        tasks = [_kept_task(data) for _, data in kept.get("task", ())]
+        tasks = [kept_task(data) for _, data in kept.get("task", ())]
         self.manager.restore(tasks)
         for task in tasks:
             if task.status == Status.PENDING:
@@ -146,6 +152,12 @@ class Scheduler:
             yield "update", update.update_id, encoded(update.details())
         yield from (("quota", role, data) for role, data in self.quotas.written())
         yield from (("host", host, data) for host, data in self.maintenance.written())
+
+    def recover(self) -> None:
+        """What is left of the loaded backup becomes the storage, and this scheduler ends. Raises
+        RecoveryError and OSError."""
+        self.on_recovery(self.backups.left())
+        self.stop()
 
     def start(self) -> None:
         """Begin with the work that comes by itself."""

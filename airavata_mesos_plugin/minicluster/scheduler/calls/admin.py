@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,12 +11,12 @@ from airavata_mesos_plugin.gen.aurora import ttypes as api
 from airavata_mesos_plugin.minicluster.scheduler import query as queries
 from airavata_mesos_plugin.minicluster.scheduler.calls.base import DONE, Answer, Calls, Method
 from airavata_mesos_plugin.minicluster.scheduler.envelope import failed_precondition, invalid
+from airavata_mesos_plugin.minicluster.scheduler.recovery import PREFIX, RecoveryError
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount, milli
 from airavata_mesos_plugin.minicluster.scheduler.status import TERMINAL_STATES, Status
 from airavata_mesos_plugin.minicluster.state import write_copy
 
 _QUOTA_FIELDS = ("numCpus", "ramMb", "diskMb")
-_PREFIX = "scheduler-backup-"
 
 
 def _bag(amount: Amount) -> str:
@@ -45,6 +46,11 @@ class AdminCalls(Calls):
             "pruneTasks": lambda a, _: self._prune(a.query),
             "performBackup": lambda *_: self._back_up(),
             "listBackups": lambda *_: self._backups(),
+            "stageRecovery": lambda a, _: self._recovery(lambda: self._stage(a.backupId)),
+            "queryRecovery": lambda a, _: self._recovery(lambda: self._query_recovery(a.query)),
+            "deleteRecoveryTasks": lambda a, _: self._recovery(lambda: self._delete_recovery(a.query)),
+            "commitRecovery": lambda *_: self._recovery(self._commit_recovery),
+            "unloadRecovery": lambda *_: self._recovery(self._unload_recovery),
             "snapshot": lambda *_: self._snapshot(),
             "triggerExplicitTaskReconciliation": lambda a, _: self._reconcile_explicitly(a.settings),
             "triggerImplicitTaskReconciliation": lambda *_: self._reconcile(),
@@ -84,7 +90,7 @@ class AdminCalls(Calls):
 
     def _back_up(self) -> Answer:
         now = datetime.fromtimestamp(self.scheduler.clock.now_ms() / 1000, timezone.utc)
-        name = f"{_PREFIX}{now:%Y-%m-%d-%H-%M}"
+        name = f"{PREFIX}{now:%Y-%m-%d-%H-%M}"
         self.settings.backup_dir.mkdir(parents=True, exist_ok=True)
         try:
             write_copy(self.settings.backup_dir / name, self.scheduler.remembered())
@@ -93,10 +99,41 @@ class AdminCalls(Calls):
         return DONE
 
     def _backups(self) -> Answer:
-        directory = self.settings.backup_dir
-        names = (entry.name for entry in directory.iterdir()) if directory.is_dir() else ()
-        result = api.ListBackupsResult(backups=frozenset(n for n in names if n.startswith(_PREFIX)))
+        result = api.ListBackupsResult(backups=self.scheduler.backups.names())
         return api.Result(listBackupsResult=result), ()
+
+    def _recovery(self, step: Callable[[], Answer]) -> Answer:
+        try:
+            return step()
+        except (RecoveryError, queries.BadQuery, OSError) as error:
+            raise failed_precondition(str(error)) from None
+
+    def _stage(self, name: str | None) -> Answer:
+        if name is None or not name.strip():
+            raise failed_precondition()
+        self.scheduler.backups.load(name)
+        return DONE
+
+    def _query_recovery(self, query: Any) -> Answer:
+        if query is None:
+            raise failed_precondition()
+        tasks = self.scheduler.backups.find(query)
+        result = api.QueryRecoveryResult(tasks=frozenset(task.struct() for task in tasks))
+        return api.Result(queryRecoveryResult=result), ()
+
+    def _delete_recovery(self, query: Any) -> Answer:
+        if query is None:
+            raise failed_precondition()
+        self.scheduler.backups.drop(query)
+        return DONE
+
+    def _commit_recovery(self) -> Answer:
+        self.scheduler.recover()
+        return DONE
+
+    def _unload_recovery(self) -> Answer:
+        self.scheduler.backups.unload()
+        return DONE
 
     def _snapshot(self) -> Answer:
         self.scheduler.journal.flush()
