@@ -1,6 +1,7 @@
 # make demo    run the main job on the minicluster
 # make test    install what tests need, then everything that CI checks
 # make lint    ruff and mypy only
+# make realmesos  build the real Mesos that tests run against (once; see tests/realmesos)
 # make thrift  regenerate airavata_mesos_plugin/gen from thrift/ (needs thrift-compiler)
 # make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands crowd aurora monitoring fetch"
 # make clean   remove what make made
@@ -9,18 +10,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-APT_TEST := thrift-compiler openssh-server curl wget zookeeper
+APT_TEST := thrift-compiler openssh-server curl wget zookeeper $(APT_REALMESOS)
+APT_REALMESOS := g++ libc6-dev binutils libsvn1 libapr1 libcurl4 libssl3 zlib1g libsasl2-2 libsasl2-modules
 APT_BENCH := slurmctld slurmd slurm-client slurmdbd munge mariadb-server curl
 
-.PHONY: demo test lint unit thrift bench clean system-packages bench-packages
+.PHONY: demo test lint unit realmesos realmesos-if-possible thrift bench clean system-packages bench-packages
 
 demo: $(VENV)/.installed
 	$(BIN)/airavata-mesos demo
 
-test: $(VENV)/.installed-test system-packages lint unit
+test: $(VENV)/.installed-test system-packages lint realmesos-if-possible unit
 
 unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+realmesos: $(VENV)/.installed-test
+	$(BIN)/python -m tests.realmesos.build
+
+# Without it CI fails; elsewhere the tests that need it are skipped.
+realmesos-if-possible: $(VENV)/.installed-test
+	$(BIN)/python -m tests.realmesos.build || [ "$$CI" != true ]
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

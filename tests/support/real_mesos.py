@@ -1,0 +1,56 @@
+"""Fixtures: real Apache Mesos clusters, see tests/realmesos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.realmesos.build import build_directory
+from tests.realmesos.cluster import RealMesosCluster
+
+
+class RealMesosFactory(Protocol):
+    """Starts a cluster with the arguments of `RealMesosCluster`; it is stopped after the test."""
+
+    def __call__(self, **options: Any) -> RealMesosCluster: ...
+
+
+@pytest.fixture(scope="session")
+def real_mesos_build() -> Path:
+    """Where the build is. Without it CI fails, and anybody else is told how to get it."""
+    directory = build_directory()
+    if not directory.is_dir():
+        message = "needs a real Mesos: run `make realmesos`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    os.utime(directory)  # in use: not one to make room
+    return directory
+
+
+@pytest.fixture(scope="session")
+def real_mesos(
+    real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealMesosCluster]:
+    """One master and two agents without authentication, shared by all tests: none may stop a server."""
+    with RealMesosCluster(tmp_path_factory.mktemp("mesos"), real_mesos_build) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_real_mesos(
+    real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealMesosFactory]:
+    """Makes clusters for one test, which may do anything to them."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> RealMesosCluster:
+            directory = tmp_path_factory.mktemp("mesos")
+            return stack.enter_context(RealMesosCluster(directory, real_mesos_build, **options))
+
+        yield make
