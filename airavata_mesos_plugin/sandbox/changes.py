@@ -24,6 +24,7 @@ class Changes:
         self._files = {
             item.name: (item.size, snapshot.sent_mtime_ns(item) // 10**9) for item in snapshot.files
         }
+        self._targets = {item.name: item.target for item in snapshot.links}
         self._directories = {item.name for item in snapshot.directories}
         # Where each link leads, with links on the way followed as far as one look goes.
         self._links = {
@@ -43,13 +44,17 @@ class Changes:
             [entry for entry in directories if entry.name not in self._directories],
         )
 
+    def is_same_link(self, entry: Entry) -> bool:
+        """Whether a link that the source shows as one was sent like this."""
+        return self._targets.get(entry.name) == entry.target
+
     def _is_changed(self, entry: Entry, listed: dict[str, Entry]) -> bool:
         known = self._files.get(entry.name)
         if known is None:
-            return not self._is_same_link(entry, listed)
+            return not self._is_link_to_same(entry, listed)
         return known != (entry.size, entry.mtime)
 
-    def _is_same_link(self, entry: Entry, listed: dict[str, Entry]) -> bool:
+    def _is_link_to_same(self, entry: Entry, listed: dict[str, Entry]) -> bool:
         """Whether the file is the one that a link we sent leads to: agents list links as their targets."""
         if entry.name not in self._links:
             return False

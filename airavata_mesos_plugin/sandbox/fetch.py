@@ -1,54 +1,48 @@
 """The fetch engine: brings what is new or changed in a sandbox into the working directory.
 
-Each file is written beside its name and then renamed, so a reader sees it whole or not at all. Files are
-not synchronised to disk one by one: after a crash of this host the fetch is done again.
+A fetch lists the sandbox, makes a plan of what is wanted and not there yet, and transfers that. Each file is
+written beside its name and then renamed, so a reader sees it whole or not at all. A manifest lets another
+try go on where an earlier one was broken off.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import FetchSettings
-from airavata_mesos_plugin.errors import (
-    AiravataMesosError,
-    AlreadyExists,
-    NotFound,
-    TransferError,
-    UnsafePath,
-)
-from airavata_mesos_plugin.sandbox import layout, result
+from airavata_mesos_plugin.errors import NotFound, TransferError, UnsafePath
+from airavata_mesos_plugin.sandbox import layout, plan, result
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.changes import Changes, Wanted
+from airavata_mesos_plugin.sandbox.changes import Changes
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.listing import Listing, list_tree
-from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_at, rename_at
+from airavata_mesos_plugin.sandbox.listing import list_tree
+from airavata_mesos_plugin.sandbox.manifest import Manifest, read_counts
+from airavata_mesos_plugin.sandbox.paths import Root, escape
+from airavata_mesos_plugin.sandbox.placing import Place, local_error, remove_parts
 from airavata_mesos_plugin.sandbox.result import WrapperResult
+from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
-from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Source
-from airavata_mesos_plugin.sandbox.sources import Opener, Sources
+from airavata_mesos_plugin.sandbox.source import Origin, Source
+from airavata_mesos_plugin.sandbox.sources import FILES_API, Opener, Sources
+from airavata_mesos_plugin.sandbox.transfer import Transfer
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+MOST_LEFT_OUT = 1000
+"""Names that a report gives of what was left out; more are only counted."""
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.1  # how often the cancel event is looked at and progress is told
-_LARGE_BYTES = 1024 * 1024
-_BATCH = 256  # files until a connection is offered to other fetches from the same agent
-_MOST_ERRORS = 8  # files that fail until the fetch is given up
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a fetch has come; the totals are what the listing said."""
+    """How far a fetch has come, with what earlier tries brought; the totals are what the listing said."""
 
     files: int
     files_total: int
@@ -60,8 +54,10 @@ class Progress:
 class FetchReport:
     """What a fetch did.
 
-    ``left_out`` holds names as the agent gave them (use `paths.escape` to show them) and the reasons.
-    ``result`` is None when the wrapper left none.
+    ``files`` and ``bytes`` were brought now, ``present`` files had come with earlier tries. ``left_out``
+    holds names as the source gave them (use `paths.escape` to show them) and the reasons, at most
+    `MOST_LEFT_OUT` of ``left_out_count``; ``excluded`` files are not wanted and not among them. ``result``
+    is None when the wrapper left none.
     """
 
     files: int
@@ -69,35 +65,9 @@ class FetchReport:
     left_out: tuple[tuple[str, str], ...]
     result: WrapperResult | None
     seconds: float
-
-
-@dataclass
-class _Tally:
-    """One worker's own counts, so that counting needs no lock."""
-
-    files: int = 0
-    bytes: int = 0
-
-
-@dataclass
-class _Run:
-    """One fetch while it goes on."""
-
-    source: Source
-    root: Root
-    job_id: int
-    abort: Abort
-    modes: dict[str, int] = field(default_factory=dict)  # of directories, by name
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    errors: list[AiravataMesosError] = field(default_factory=list)
-    vanished: bool = False
-
-    def fail(self, error: AiravataMesosError, *, at_once: bool = True) -> None:
-        """Take up an error. Those that come after the end are its consequence and say nothing."""
-        if not self.abort.aborted:
-            self.errors.append(error)
-            if at_once:
-                self.abort.abort()
+    left_out_count: int = 0
+    excluded: int = 0
+    present: int = 0
 
 
 class Fetcher:
@@ -131,99 +101,124 @@ class Fetcher:
         snapshot: Snapshot,
         *,
         job_id: int,
+        rules: OutputRules = EVERYTHING,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> FetchReport:
         """Bring everything that is new or changed since ``snapshot`` into ``working_directory``.
 
         Files that cannot or must not be written are named in the report; everything else is there, whole,
-        when this returns. Repeatable: what arrived before is fetched anew, part files of an earlier try of
-        this job are removed. An address alone as ``origin`` means the files API. ``progress`` is called
-        from the calling thread, some times a second.
+        when this returns. Repeatable: after an error, files that arrived are not fetched again, and large
+        ones go on where they were if the source can do that; after success everything is fetched anew. An
+        address alone as ``origin`` means the files API. ``progress`` is called from the calling thread,
+        some times a second.
 
         Raises SandboxGone when the sandbox has been collected; TransferError, Unreachable, Refused or
         ProtocolError when not all could be brought over, also when ``cancel`` was set: files that are
         there already stay.
         """
         started = self._clock.monotonic()
-        try:
-            root = Root(working_directory)
-        except OSError as error:
-            raise TransferError(
-                f"cannot open the working directory {escape(str(working_directory))}: {error.strerror}",
-                advice="the outputs stay in the sandbox until the agent collects it",
-            ) from error
-        with root, self._sources.open(origin) as source:
-            run = _Run(source, root, job_id, Abort())
-            # One more thread than connections: with a single one there may still be large and small files.
-            with ThreadPoolExecutor(
-                self._settings.connections + 1, thread_name_prefix=f"fetch-{job_id}"
-            ) as pool:
+        if isinstance(origin, SandboxAddress):
+            origin = Origin(FILES_API, origin)
+        with _open(working_directory) as root, self._sources.open(origin) as source:
+            try:
+                manifest = Manifest(root, job_id, origin)
                 try:
-                    tallies = self._run(run, pool, snapshot, progress, cancel)
+                    place = Place(root, job_id, manifest)
+                    transfer = self._run(source, place, snapshot, job_id, rules, progress, cancel)
+                    ended = _result(source)
                 finally:
-                    run.abort.abort()  # nothing may go on when the caller has its answer
-            return FetchReport(
-                files=sum(tally.files for tally in tallies),
-                bytes=sum(tally.bytes for tally in tallies),
-                left_out=tuple(run.left_out),
-                result=_result(source),
-                seconds=self._clock.monotonic() - started,
-            )
+                    manifest.close()
+                manifest.remove()
+            except OSError as error:
+                raise local_error(error, layout.manifest_name(job_id)) from error
+        made = transfer.plan
+        left_out = [*made.left_out, *transfer.left_out]
+        return FetchReport(
+            files=transfer.tally.files,
+            bytes=transfer.tally.bytes,
+            left_out=tuple(left_out[:MOST_LEFT_OUT]),
+            result=ended,
+            seconds=self._clock.monotonic() - started,
+            left_out_count=len(left_out),
+            excluded=made.excluded,
+            present=made.present,
+        )
 
     def _run(
         self,
-        run: _Run,
-        pool: ThreadPoolExecutor,
+        source: Source,
+        place: Place,
         snapshot: Snapshot,
+        job_id: int,
+        rules: OutputRules,
         progress: Callable[[Progress], None] | None,
         cancel: threading.Event | None,
-    ) -> list[_Tally]:
+    ) -> Transfer:
         changes = Changes(snapshot)
-        # The listing itself runs on a thread of its own, so that a cancel reaches it; its look-ups need
-        # the pool's threads.
-        with ThreadPoolExecutor(1, thread_name_prefix=f"list-{run.job_id}") as lister:
-            task = lister.submit(list_tree, run.source, pool, run.abort, changes.is_sent_link)
-            (listing,) = _await([task], run.abort, cancel)
-        run.left_out += listing.left_out
-        wanted = changes.wanted(listing.files, listing.directories)
-        _remove_parts(run.root, run.job_id)
-        _make_directories(run, listing, wanted)
-        workers = self._workers(wanted.files)
-        tallies = [tally for _, tally, _ in workers]
-        total = sum(entry.size for entry in wanted.files)
-
-        def tell() -> None:
-            if progress is not None:
-                files = sum(tally.files for tally in tallies)
-                done = sum(tally.bytes for tally in tallies)
-                progress(Progress(files, len(wanted.files), done, max(total, done)))
-
-        _await([pool.submit(_work, run, *worker) for worker in workers], run.abort, cancel, tell)
-        tell()
-        if run.errors:
-            raise run.errors[0]
-        if run.vanished:
-            # One file may vanish; when the whole sandbox did, this raises.
-            run.source.entries("", run.abort)
-        return tallies
-
-    def _workers(self, files: list[Entry]) -> list[tuple[deque[Entry], _Tally, int]]:
-        """The queue, the counts and the number of connections of each worker.
-
-        Large files get a thread each, which copies with little help of the interpreter. All small ones
-        together get one thread with the other connections.
-        """
-        # The largest first: the end of the fetch is then not one large file on one connection.
-        by_size = sorted(files, key=lambda entry: -entry.size)
-        large = deque(entry for entry in by_size if entry.size >= _LARGE_BYTES)
-        small = deque(entry for entry in by_size if entry.size < _LARGE_BYTES)
+        abort = Abort()
         connections = self._settings.connections
-        threads = min(len(large), max(1, connections // 2) if small else connections)
-        workers = [(large, _Tally(), 1) for _ in range(threads)]
-        if small:
-            workers.append((small, _Tally(), max(1, connections - threads)))
-        return workers
+        # One more thread than connections: with a single one there may still be large and small files.
+        with ThreadPoolExecutor(connections + 1, thread_name_prefix=f"fetch-{job_id}") as pool:
+            try:
+                # The listing itself runs on a thread of its own, so that a cancel reaches it; its look-ups
+                # need the pool's threads.
+                with ThreadPoolExecutor(1, thread_name_prefix=f"list-{job_id}") as lister:
+                    task = lister.submit(list_tree, source, pool, abort, changes.is_sent_link)
+                    (listing,) = _await([task], abort, cancel)
+                made = plan.make(listing, changes, rules, place, source)
+                made.left_out += place.make_directories(listing.directories, made.directories)
+                transfer = Transfer(source, place, made, rules, abort)
+                workers = transfer.workers(connections)
+
+                def tell() -> None:
+                    if progress is not None:
+                        progress(_progress(transfer))
+
+                _await([pool.submit(worker.run) for worker in workers], abort, cancel, tell)
+                tell()
+                transfer.finish()
+            finally:
+                abort.abort()  # nothing may go on when the caller has its answer
+        return transfer
+
+
+def give_up(working_directory: str | Path, job_id: int) -> tuple[int, int]:
+    """No other try will follow: remove part files and manifest.
+
+    Returns how many files and bytes had arrived, as the manifest tells; they stay. Repeatable. Raises
+    TransferError.
+    """
+    with _open(working_directory) as root:
+        arrived = read_counts(root, job_id)
+        remove_parts(root, job_id)
+        try:
+            root.remove(layout.manifest_name(job_id))
+        except OSError as error:
+            raise local_error(error, layout.manifest_name(job_id)) from error
+    return arrived
+
+
+def _open(working_directory: str | Path) -> Root:
+    try:
+        return Root(working_directory)
+    except OSError as error:
+        raise TransferError(
+            f"cannot open the working directory {escape(str(working_directory))}: {error.strerror}",
+            advice="the outputs stay in the sandbox until the agent collects it",
+        ) from error
+
+
+def _progress(transfer: Transfer) -> Progress:
+    made, tally = transfer.plan, transfer.tally
+    begun = sum(made.offsets.values())
+    done = made.present_bytes + begun + tally.bytes
+    return Progress(
+        made.present + tally.files,
+        made.present + len(made.files),
+        done,
+        max(made.present_bytes + begun + made.bytes, done),
+    )
 
 
 def _result(source: Source) -> WrapperResult | None:
@@ -266,130 +261,3 @@ def _watch(
             return [task.result() for task in tasks]
         if tell is not None:
             tell()
-
-
-def _work(run: _Run, queue: deque[Entry], tally: _Tally, connections: int) -> None:
-    """One worker: take files from the queue until it is empty or the fetch is over."""
-    while queue and not run.abort.aborted:
-        try:
-            with run.source.transfers(run.abort, connections) as transfers:
-                for entry, body in transfers.each(_batch(run, queue)):
-                    _try(run, entry, body, tally)
-        except AiravataMesosError as error:  # no connection was to be had, or it is all over
-            run.fail(error)
-
-
-def _batch(run: _Run, queue: deque[Entry]) -> Iterator[Entry]:
-    for _ in range(_BATCH):
-        if run.abort.aborted:
-            return
-        try:
-            yield queue.popleft()
-        except IndexError:
-            return
-
-
-def _try(run: _Run, entry: Entry, body: Body | AiravataMesosError, tally: _Tally) -> None:
-    try:
-        if isinstance(body, AiravataMesosError):
-            raise body
-        _store(run, entry, body, tally)
-    except NotFound:
-        run.vanished = True
-        run.left_out.append((entry.name, "vanished before it was fetched"))
-    except (UnsafePath, AlreadyExists) as error:
-        run.left_out.append((entry.name, error.message))
-    except TransferError as error:
-        # One bad file must not keep the others away; a bad agent or a full disk shows itself soon.
-        run.fail(error, at_once=len(run.errors) + 1 >= _MOST_ERRORS)
-    except AiravataMesosError as error:
-        run.fail(error)
-
-
-def _store(run: _Run, entry: Entry, body: Body, tally: _Tally) -> None:
-    try:
-        with run.root.parent(entry.name, lambda name: run.modes.get(name, 0o700)) as (fd, base):
-            part = layout.part_name(base, run.job_id)
-            opened = create_at(fd, part)
-            try:
-                with _closing(opened):
-                    for view in body.chunks():
-                        _write(opened, view)
-                        tally.bytes += len(view)
-                    # The owner can read what he asked for, whatever the job did.
-                    os.fchmod(opened, entry.mode | 0o400)
-                    os.utime(opened, (entry.mtime, entry.mtime))
-                rename_at(fd, part, base)
-            except BaseException:
-                remove_at(fd, part)
-                raise
-            tally.files += 1
-    except OSError as error:
-        raise _local_error(error, entry.name) from error
-
-
-@contextlib.contextmanager
-def _closing(fd: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(fd)
-
-
-def _write(fd: int, view: memoryview) -> None:
-    written = os.write(fd, view)
-    while written < len(view):
-        written += os.write(fd, view[written:])
-
-
-def _local_error(error: OSError, name: str) -> AiravataMesosError:
-    shown = escape(name)
-    if error.errno in _NO_SPACE:
-        return TransferError(
-            f"no room for the output {shown}: {error.strerror}",
-            advice="free space in the working directory's file system; the fetch is then tried again",
-        )
-    if error.errno == errno.ENAMETOOLONG:
-        return UnsafePath("the name is too long for the working directory's file system")
-    return TransferError(
-        f"cannot write the output {shown}: {error.strerror}",
-        advice="check that the working directory is there and writable",
-    )
-
-
-def _remove_parts(root: Root, job_id: int) -> None:
-    """Remove what an earlier try of this job left behind; other jobs may be writing theirs."""
-    waiting = [""]
-    while waiting:
-        directory = waiting.pop()
-        prefix = f"{directory}/" if directory else ""
-        try:
-            fd = root.open_directory(directory)
-        except (OSError, UnsafePath, AlreadyExists):
-            continue  # not one that an earlier try could write into
-        try:
-            with os.scandir(fd) as entries:
-                for entry in entries:
-                    if layout.part_owner(entry.name) == job_id:
-                        remove_at(fd, entry.name)
-                    elif entry.is_dir(follow_symlinks=False):
-                        waiting.append(prefix + entry.name)
-        except OSError as error:
-            raise _local_error(error, directory or ".") from error
-        finally:
-            os.close(fd)
-
-
-def _make_directories(run: _Run, listing: Listing, wanted: Wanted) -> None:
-    # We have to write into them, now and when the fetch is repeated.
-    run.modes.update((entry.name, entry.mode | 0o700) for entry in listing.directories)
-    for entry in wanted.directories:
-        try:
-            run.root.make_directory(entry.name, lambda name: run.modes.get(name, 0o700))
-        except (UnsafePath, AlreadyExists) as error:
-            run.left_out.append((entry.name, error.message))
-        except OSError as error:
-            failure = _local_error(error, entry.name)
-            if not isinstance(failure, UnsafePath):
-                raise failure from error
-            run.left_out.append((entry.name, failure.message))

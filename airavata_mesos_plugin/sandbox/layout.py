@@ -1,4 +1,4 @@
-"""Names in a sandbox that mean something to us or to Thermos, and the names of our part files."""
+"""Names in a sandbox that mean something to us or to Thermos, and those of files that a fetch needs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ THERMOS_PROFILE = ".thermos_profile"
 """Sourced by Thermos before each process (Aurora 0.22)."""
 
 _RESERVED = frozenset({CONTROL_DIRECTORY, THERMOS_LOGS, THERMOS_PROFILE})
+_MANIFEST = re.compile(r"\.airavata-manifest-([0-9]+)")
 _PART = re.compile(r"\..+\.airavata-part-([0-9]+)", re.DOTALL)
 _NAME_MAX = 255  # bytes; the limit of Linux file systems
 
 
 def reserved(name: str) -> bool:
     """True for a relative name that is never an input or output: Thermos' files, ours, part files."""
-    return name.split("/", 1)[0] in _RESERVED or part_owner(name) is not None
+    first = name.split("/", 1)[0]
+    return first in _RESERVED or _MANIFEST.fullmatch(first) is not None or part_owner(name) is not None
+
+
+def manifest_name(job_id: int) -> str:
+    """Where, in the working directory, the fetch of job ``job_id`` notes how far it came."""
+    return f".airavata-manifest-{job_id}"
 
 
 def part_name(base: str, job_id: int) -> str:

@@ -29,10 +29,11 @@ class Listing:
 
     files: list[Entry] = field(default_factory=list)
     directories: list[Entry] = field(default_factory=list)
+    links: list[Entry] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.files) + len(self.directories) + len(self.left_out)
+        return len(self.files) + len(self.directories) + len(self.links) + len(self.left_out)
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ def _take(
         elif named.is_directory:
             found.directories.append(named)
             below.append(named)
+        elif named.is_link and named.target is not None:
+            found.links.append(named)
         else:
             found.left_out.append((named.name, "not a regular file or directory"))
     return below

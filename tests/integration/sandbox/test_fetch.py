@@ -170,6 +170,7 @@ def test_a_repeat_brings_the_present_state_and_clears_part_files(
     (sandbox / "sub").mkdir()
     fetcher.fetch(agent.address, working, EMPTY, job_id=5)
     (sandbox / "out").write_bytes(b"second, longer")
+    (working / ".airavata-manifest-5").write_bytes(b"torn")  # the process was killed
     (working / "sub" / ".out.airavata-part-5").write_bytes(b"torn")
     (working / ".out.airavata-part-6").write_bytes(b"another job is writing this")
     fetcher.fetch(agent.address, working, EMPTY, job_id=5)

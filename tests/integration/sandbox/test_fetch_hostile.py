@@ -203,9 +203,9 @@ def test_fifos_are_left_out(agent: Agent, fetcher: Fetcher, sandbox: Path, worki
     ("answer", "error", "text"),
     [
         (
-            OK + b"Content-Length: 1000000000000\r\n\r\nshort",
+            OK + b"Content-Length: 10000000\r\n\r\nshort",
             TransferError,
-            "999999999995 of 1000000000000 bytes early",
+            "9999995 of 10000000 bytes early",
         ),
         (OK + b"Content-Length: 10\r\n\r\n", TransferError, "10 of 10 bytes early"),
         (OK + b"Content-Length: 2\r\n\r\nmore than two", ProtocolError, "more bytes than it announced"),
@@ -290,7 +290,7 @@ def test_one_bad_file_does_not_keep_the_others_away(
     agent.faults["download", "f19"] = lambda handler: handler.answer(500, b"")
     with pytest.raises(TransferError, match="HTTP 500 on f19"):
         fetcher.fetch(agent.address, working, EMPTY, job_id=1)
-    assert len(everything(working)) == 19
+    assert len(everything(working)) == 19 + 1, "and the manifest, for another try"
 
 
 def test_a_connection_closed_while_idle_is_replaced(
