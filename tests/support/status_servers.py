@@ -28,7 +28,7 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -122,7 +122,7 @@ class MailServer:
     async def _end(self) -> None:
         self._server.close()
         await self._server.wait_closed()
-        for _ in range(100):
+        for _ in range(3000):
             others = asyncio.all_tasks() - {asyncio.current_task()}
             if not others:
                 return

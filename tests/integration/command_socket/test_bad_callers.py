@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,12 @@ from airavata_mesos_plugin.slurm import wire
 from tests.support.site import Site, environment
 from tests.support.waiting import wait_for
 
-ANSWER_SECONDS = 5.0  # of a command while others misbehave; a quiet daemon needs some milliseconds
+ANSWER_SECONDS = 25
+"""Commands give up after this, so that none of them can have waited for the end of those who misbehave: the
+daemon bears their silence for 30 s. A quiet one answers within some milliseconds."""
+
+PATIENT = environment(AIRAVATA_MESOS_TIMEOUT="200")
+"""For many commands at once, which make the machine itself slow."""
 
 
 @pytest.fixture
@@ -55,31 +59,26 @@ def flood(connection: socket.socket) -> None:
 
 
 @contextmanager
-def others_are_served(site: Site) -> Iterator[None]:
-    """Commands are answered in time before the block, after it, and all the while."""
+def others_are_served(site: Site) -> Iterator[list[str]]:
+    """Commands are answered before the block, after it, and all the while; what they said of trouble."""
     over = threading.Event()
-    slowest: list[float] = []
-    wrong: list[str] = []
+    served: list[str] = []
 
     def work() -> None:
         while True:
-            begin = time.monotonic()
             done = squeue(site)
-            slowest.append(time.monotonic() - begin)
-            if done.returncode or done.stderr:
-                wrong.append(done.stderr)
+            served.append(done.stderr or f"exit code {done.returncode}" if done.returncode else done.stderr)
             if over.wait(0.05):
                 return
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        yield
+        yield served
     finally:
         over.set()
         thread.join()
-    assert wrong == []
-    assert max(slowest) < ANSWER_SECONDS, slowest
+    assert not any(served), served
 
 
 def squeue(site: Site) -> subprocess.CompletedProcess[str]:
@@ -87,15 +86,15 @@ def squeue(site: Site) -> subprocess.CompletedProcess[str]:
         [str(site.commands / "squeue"), "-h"],
         capture_output=True,
         text=True,
-        env=environment(AIRAVATA_MESOS_TIMEOUT="30"),
+        env=environment(AIRAVATA_MESOS_TIMEOUT=str(ANSWER_SECONDS)),
         check=False,
     )
 
 
 def test_callers_that_say_nothing(site: Site, connect: Callable[[], socket.socket]) -> None:
     connections = [connect() for _ in range(200)]
-    with others_are_served(site):
-        time.sleep(0.5)
+    with others_are_served(site) as served:
+        wait_for(lambda: len(served), lambda number: number >= 3, "commands answered")
     assert ask(connections[0], request("squeue", "-h")).endswith(b"X 0\n"), "it may still ask"
 
 
@@ -122,9 +121,8 @@ def test_submitters_whose_script_never_comes(
     assert {connection.recv(100)[:2] for connection in connections} == {b"F "}
     with others_are_served(site):
         job = site.accepted("echo x > out")
-        site.finished(job, "COMPLETE")
-    late = connections[0]
-    assert b"does not look like a batch script" in ask(late, b"D 4\nlate")
+    assert b"does not look like a batch script" in ask(connections[0], b"D 4\nlate")
+    site.finished(job, "COMPLETE")
     assert site.count() == before + 1
 
 
@@ -193,7 +191,7 @@ def test_two_hundred_commands_at_once(site: Site, tmp_path: Path) -> None:
         done = list(
             pool.map(
                 lambda line: subprocess.run(
-                    line, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False
+                    line, cwd=tmp_path, capture_output=True, text=True, env=PATIENT, check=False
                 ),
                 lines,
             )
@@ -218,7 +216,7 @@ def test_two_hundred_submissions_at_once(site: Site, tmp_path: Path) -> None:
                         cwd=tmp_path,
                         capture_output=True,
                         text=True,
-                        env=environment(),
+                        env=PATIENT,
                         check=False,
                     ),
                     range(200),

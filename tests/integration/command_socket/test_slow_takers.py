@@ -14,7 +14,8 @@ from airavata_mesos_plugin.config import AccountSettings, embedded_settings
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service import commands
 from airavata_mesos_plugin.service.accounts import Accounts
-from airavata_mesos_plugin.service.people import Answer, PeopleCalls
+from airavata_mesos_plugin.service.answers import Answer
+from airavata_mesos_plugin.service.people import PeopleCalls
 from airavata_mesos_plugin.slurm import wire
 
 
@@ -27,13 +28,18 @@ LARGE = b"x" * 20_000_000
 
 @pytest.mark.parametrize("patience", ["SILENCE_SECONDS", "GOODBYE_SECONDS"])
 def test_an_answer_that_is_not_taken(tmp_path: Path, mocker: MockerFixture, patience: str) -> None:
-    mocker.patch.object(commands, "SILENCE_SECONDS", 0.3)
-    mocker.patch.object(commands, "GOODBYE_SECONDS", 0.3)
+    mocker.patch.object(commands, patience)  # put back at the end
+    setattr(commands, patience, 30.0)
     provider = mocker.create_autospec(Provider, instance=True)
     provider.settings = embedded_settings()
     people = mocker.create_autospec(PeopleCalls, instance=True)
     size = len(LARGE) if patience == "SILENCE_SECONDS" else 300_000  # less than what `drain` waits for
-    people.run.return_value = Answer(stdout=LARGE[:size])
+
+    def answer(*_: object) -> Answer:
+        setattr(commands, patience, 0.3)  # not before: nothing but the answer may take too long
+        return Answer(stdout=LARGE[:size])
+
+    people.run.side_effect = answer
     accounts = Accounts(AccountSettings(), SystemClock())
 
     async def run() -> int:
@@ -46,7 +52,7 @@ def test_an_answer_that_is_not_taken(tmp_path: Path, mocker: MockerFixture, pati
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(caller, str(tmp_path / "s"))
                 await loop.sock_sendall(caller, wire.encode_request("airavata-mesos", ["status"], "/", {}))
-                for _ in range(500):
+                for _ in range(6000):
                     await asyncio.sleep(0.01)
                     if people.run.called and descriptors() == before + 1:
                         break

@@ -81,7 +81,7 @@ class Server:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def run(bin_directory: Path, tmp_path: Path) -> Callable[..., subprocess.Complet
             capture_output=True,
             env={"PATH": "/usr/bin:/bin", **(environ or {})},
             cwd=cwd or tmp_path,
-            timeout=30,
+            timeout=100,
             check=False,
         )
 

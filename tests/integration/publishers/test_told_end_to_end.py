@@ -67,7 +67,7 @@ def test_a_job_that_is_cancelled_while_it_runs(told_site: tuple[Site, RestProxy]
     site, proxy = told_site
     work = site.work()
     seen = Seen(proxy, work)
-    job = site.accepted(JobScript(work, "echo one; sleep 60"))
+    job = site.accepted(JobScript(work, "echo one; sleep 600"))
     wait_for(lambda: proxy.statuses, ["RUNNING"].__eq__, "told of the start")
     wait_for(lambda: site.airavata.letters(job.job_id), "R".__eq__, "running")
     site.airavata.cancel(job.job_id)

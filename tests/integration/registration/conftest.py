@@ -91,7 +91,7 @@ class Airavata:
             "AIRAVATA_SERVER": server if server is not None else f"127.0.0.1:{self.server.port}",
         }
         name, *options = arguments
-        identity = ["--gateway", GATEWAY, "--user", USER, "--timeout", "10"]
+        identity = ["--gateway", GATEWAY, "--user", USER, "--timeout", "60"]
         return [name, "--airavata", self.version, "--config", str(file), *identity, *options], environment
 
     def run(self, *arguments: str, token: str = TOKEN, server: str | None = None) -> Done:

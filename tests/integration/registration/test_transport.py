@@ -72,7 +72,7 @@ def stranger() -> Iterator[tuple[int, list[bytes]]]:
             with client:
                 if stopping.is_set():
                     return
-                client.settimeout(10)
+                client.settimeout(60)
                 if answer:
                     client.recv(65536)
                     client.sendall(answer[0])
@@ -112,7 +112,7 @@ def test_a_server_that_is_no_airavata(
 ) -> None:
     port, answers = stranger
     answers.append(answer)
-    done = airavata.run("register", "--timeout", "5", server=f"127.0.0.1:{port}")
+    done = airavata.run("register", "--timeout", "60", server=f"127.0.0.1:{port}")
     assert done.returncode == 1
     assert done.stderr.startswith("airavata-mesos: ")
     assert f"127.0.0.1:{port}" in done.stderr

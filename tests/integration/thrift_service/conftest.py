@@ -120,7 +120,7 @@ def connect(served: Served, peer: Peer) -> Iterator[Connect]:
             socket = TSocket(unix_socket=str(served.socket))
         else:
             socket = TSSLSocket("localhost", served.port, ssl_context=client_context(served, name, authority))
-        socket.setTimeout(30_000)
+        socket.setTimeout(25_000)  # the service bears the silence of others for 30 s
         transport = TFramedTransport(socket)
         transports.append(transport)
         transport.open()

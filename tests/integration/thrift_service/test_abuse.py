@@ -7,7 +7,6 @@ import random
 import resource
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from thrift.transport.TTransport import TTransportException
 
-from airavata_mesos_plugin.service.peers.server import CONNECTIONS_OF_CALLER, FRAME_EXTRA
+from airavata_mesos_plugin.service.peers.server import CONNECTIONS_OF_CALLER, FRAME_EXTRA, SILENCE_SECONDS
 from tests.integration.thrift_service.conftest import PEER_NAME, Connect, Peer, Served
 from tests.support.processes import peak_memory
 from tests.support.waiting import wait_for
@@ -23,10 +22,13 @@ from tests.support.waiting import wait_for
 CALL = struct.pack("!I", 0x80010001)
 """A strict header of the binary protocol: version 1, a call."""
 
+PATIENCE_SECONDS = SILENCE_SECONDS - 5
+"""Whoever is answered within this did not wait for the end of those who say nothing."""
+
 
 def raw(served: Served) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(10)
+    connection.settimeout(PATIENCE_SECONDS)
     connection.connect(str(served.socket))
     return connection
 
@@ -66,12 +68,6 @@ def silent(served: Served) -> Iterator[list[socket.socket]]:
         connection.close()
 
 
-def quick(connect: Connect, name: str | None = None) -> float:
-    begin = time.monotonic()
-    connect(name).version()
-    return time.monotonic() - begin
-
-
 def test_silent_peers_keep_nobody_waiting(
     served: Served, silent: list[socket.socket], connect: Connect
 ) -> None:
@@ -79,8 +75,8 @@ def test_silent_peers_keep_nobody_waiting(
         connection.sendall(b"\0\0")  # half a length
     for connection in silent[20:40]:
         connection.sendall(struct.pack("!I", 1000) + b"half a frame")
-    assert quick(connect) < 2
-    assert quick(connect, PEER_NAME) < 2
+    connect().version()
+    connect(PEER_NAME).version()
     assert served.site.accepted("true").job_id
 
 
@@ -147,13 +143,11 @@ MALFORMED = {
 def test_nonsense_ends_its_own_connection_only(served: Served, connect: Connect, message: bytes) -> None:
     client = connect()
     client.version()
-    begin = time.monotonic()
     with raw(served) as connection:
         connection.sendall(message)
         if message.startswith(b"GET"):
             return  # its first bytes are a length beyond the limit, so the end may come as a reset
         assert hung_up(connection)
-    assert time.monotonic() - begin < 5
     client.version()
     assert "Traceback" not in served.site.daemon.log
 

@@ -230,7 +230,7 @@ def test_a_certificate_of_another_authority_is_sent_away(connect: Connect) -> No
 def test_without_a_certificate_nothing_is_said(served: Served) -> None:
     context = ssl.create_default_context(cafile=str(served.directory / "ca.pem"))
     with (
-        socket.create_connection(("127.0.0.1", served.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", served.port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as wrapped,
         contextlib.suppress(OSError),  # with TLS 1.3 the client learns of it with its first read
     ):
