@@ -14,6 +14,9 @@ APT_TEST := thrift-compiler openssh-server curl wget zookeeper $(APT_REALMESOS)
 APT_REALMESOS := g++ libc6-dev binutils libsvn1 libapr1 libcurl4 libssl3 zlib1g libsasl2-2 libsasl2-modules
 APT_BENCH := slurmctld slurmd slurm-client slurmdbd munge mariadb-server curl
 
+# Its dependency http-parser does not build on Python 3.11 and later, and is not needed (docs/mesos.md).
+INSTALL_PYMESOS = $(BIN)/python -m pip install -q --no-deps --use-pep517 pymesos==0.3.15
+
 .PHONY: demo test lint unit realmesos realmesos-if-possible thrift bench clean system-packages bench-packages
 
 demo: $(VENV)/.installed
@@ -43,11 +46,13 @@ $(VENV)/bin/python:
 	  $(SUDO) apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
 
 $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[mesos]'
+	$(INSTALL_PYMESOS)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[test]'
+	$(INSTALL_PYMESOS)
 	touch $@ $(VENV)/.installed
 
 # Services of the packages in $(1) run neither now nor at boot: tests and benchmarks start their own.

@@ -3,13 +3,14 @@
 Tables are complete by test, and no look-up has a default: a state that nobody thought of is an error
 that is seen, not a wrong word that is believed.
 
-Sources: Aurora 0.22 ``ScheduleStatus``; Airavata develop ``JobState`` and the letter table of its
-SLURM parser; SLURM 22.05 state names.
+Sources: Aurora 0.22 ``ScheduleStatus``; Mesos 1.11 ``TaskState`` and ``TaskStatus.Reason``; Airavata develop
+``JobState`` and the letter table of its SLURM parser; SLURM 22.05 state names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from airavata_mesos_plugin.jobs import JobPhase
 
@@ -31,6 +32,96 @@ AURORA_PHASES: dict[str, JobPhase] = {
     "LOST": JobPhase.LOST,
 }
 """Aurora's task states. A final phase here is what the end looks like before `settle` has judged it."""
+
+
+MESOS_PHASES: dict[str, JobPhase | None] = {
+    "TASK_STAGING": JobPhase.QUEUED,
+    "TASK_STARTING": JobPhase.QUEUED,
+    "TASK_RUNNING": JobPhase.RUNNING,
+    "TASK_KILLING": JobPhase.RUNNING,
+    "TASK_FINISHED": JobPhase.COMPLETED,
+    "TASK_FAILED": JobPhase.FAILED,
+    "TASK_KILLED": JobPhase.CANCELLED,
+    "TASK_ERROR": JobPhase.FAILED,
+    "TASK_DROPPED": JobPhase.LOST,
+    "TASK_GONE": JobPhase.LOST,
+    "TASK_GONE_BY_OPERATOR": JobPhase.LOST,
+    "TASK_LOST": None,
+    "TASK_UNREACHABLE": None,
+    "TASK_UNKNOWN": None,
+}
+"""Mesos' task states. None: nothing is known now, the task may come back, and its job stays where it was.
+
+TASK_LOST is one of these: it is what masters of old, and the odd case of today, call a task that may come
+back.
+"""
+
+
+class Blame(Enum):
+    """What a reason of Mesos puts the end of a task down to."""
+
+    JOB = "job"
+    REQUEST = "request"  # it can never run as it was described
+    NODE = "node"  # the job did nothing wrong, and may do better elsewhere
+    NOBODY = "nobody"  # no reason for an end
+
+
+MESOS_REASONS: dict[str, Blame] = {
+    "REASON_COMMAND_EXECUTOR_FAILED": Blame.JOB,
+    "REASON_CONTAINER_LAUNCH_FAILED": Blame.JOB,  # an image or a file that cannot be fetched
+    "REASON_CONTAINER_LIMITATION": Blame.JOB,
+    "REASON_CONTAINER_LIMITATION_DISK": Blame.JOB,
+    "REASON_CONTAINER_LIMITATION_MEMORY": Blame.JOB,
+    "REASON_MAX_COMPLETION_TIME_REACHED": Blame.JOB,
+    "REASON_INVALID_FRAMEWORKID": Blame.REQUEST,
+    "REASON_TASK_GROUP_INVALID": Blame.REQUEST,
+    "REASON_TASK_GROUP_UNAUTHORIZED": Blame.REQUEST,
+    "REASON_TASK_INVALID": Blame.REQUEST,
+    "REASON_TASK_UNAUTHORIZED": Blame.REQUEST,
+    "REASON_AGENT_DISCONNECTED": Blame.NODE,
+    "REASON_AGENT_DRAINING": Blame.NODE,
+    "REASON_AGENT_REMOVED": Blame.NODE,
+    "REASON_AGENT_REMOVED_BY_OPERATOR": Blame.NODE,
+    "REASON_AGENT_RESTARTED": Blame.NODE,
+    "REASON_AGENT_UNKNOWN": Blame.NODE,
+    "REASON_CONTAINER_PREEMPTED": Blame.NODE,
+    "REASON_CONTAINER_UPDATE_FAILED": Blame.NODE,
+    "REASON_EXECUTOR_REGISTRATION_TIMEOUT": Blame.NODE,
+    "REASON_EXECUTOR_REREGISTRATION_TIMEOUT": Blame.NODE,
+    "REASON_EXECUTOR_TERMINATED": Blame.NODE,
+    "REASON_EXECUTOR_UNREGISTERED": Blame.NODE,
+    "REASON_FRAMEWORK_REMOVED": Blame.NODE,
+    "REASON_GC_ERROR": Blame.NODE,
+    "REASON_INVALID_OFFERS": Blame.NODE,
+    "REASON_IO_SWITCHBOARD_EXITED": Blame.NODE,
+    "REASON_MASTER_DISCONNECTED": Blame.NODE,
+    "REASON_RESOURCES_UNKNOWN": Blame.NODE,
+    "REASON_AGENT_REREGISTERED": Blame.NOBODY,
+    "REASON_RECONCILIATION": Blame.NOBODY,
+    "REASON_TASK_CHECK_STATUS_UPDATED": Blame.NOBODY,
+    "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED": Blame.NOBODY,
+    "REASON_TASK_KILLED_DURING_LAUNCH": Blame.NOBODY,
+    "REASON_TASK_UNKNOWN": Blame.NOBODY,
+}
+"""Mesos' reasons, by their names of the v1 API. Releases to come may have others, which count as none."""
+
+MESOS_SOURCES = {
+    "SOURCE_MASTER": "the master",
+    "SOURCE_AGENT": "the agent",
+    "SOURCE_EXECUTOR": "the executor",
+}
+"""Who says so, in messages."""
+
+
+def mesos_phase(state: str, reason: str) -> JobPhase | None:
+    """The phase that a task of Mesos is in; None when its state says nothing about that.
+
+    A task that its agent or its executor brought down, or that an operator drained away, is lost and has not
+    failed. Raises KeyError for a state that is not in the table.
+    """
+    phase = MESOS_PHASES[state]
+    ended_early = phase in (JobPhase.FAILED, JobPhase.CANCELLED)
+    return JobPhase.LOST if ended_early and MESOS_REASONS.get(reason) is Blame.NODE else phase
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class JobContext:
     inputs_uris: tuple[InputUri, ...] = ()
     values: Mapping[str, object] = field(default_factory=dict)  # of the queue
     aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
+    mesos: Mapping[str, object] = field(default_factory=dict)  # as aurora, for the kind mesos
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ def job_context(
         inputs_uris=inputs.uris,
         values=dict(queue.values),
         aurora=dict(queue.aurora),
+        mesos=dict(queue.mesos),
     )
 
 
@@ -313,7 +315,7 @@ class TemplateLibrary:
                 f"template {name}: the result is a JSON {type(document).__name__}, not an object",
                 advice="the outermost brackets must be { and }",
             )
-        return merged(document, context.aurora)
+        return merged(document, context.mesos if kind == "mesos" else context.aurora)
 
     def render_wrapper(self, context: WrapperContext) -> str:
         """The shell script that runs the job's script in its sandbox. Repeatable.

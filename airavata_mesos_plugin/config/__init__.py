@@ -24,6 +24,7 @@ from airavata_mesos_plugin.config.loading import (
     load,
     serving_home,
 )
+from airavata_mesos_plugin.config.mesos import MesosSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
 from airavata_mesos_plugin.config.provider import ProviderSettings
 from airavata_mesos_plugin.config.queue import QueueSettings, queue_ceiling
@@ -41,6 +42,7 @@ __all__ = [
     "FetchSettings",
     "InputSettings",
     "LimitSettings",
+    "MesosSettings",
     "OutputSettings",
     "ProviderSettings",
     "QueueSettings",

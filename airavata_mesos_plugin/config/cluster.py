@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from airavata_mesos_plugin.config.connections import AuthenticationSettings, TlsSettings, ZooKeeperSettings
+from airavata_mesos_plugin.config.mesos import MesosSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER
 from airavata_mesos_plugin.config.types import BaseUrl, Settings
 
@@ -34,7 +35,9 @@ class ClusterSettings(Settings):
     """
 
     name: str = Field(pattern=IDENTIFIER, description="name of the cluster in tables and job keys")
-    kind: Literal["aurora"] = Field("aurora", description="the scheduler that runs on it")
+    kind: Literal["aurora", "mesos"] = Field(
+        "aurora", description="the scheduler: Aurora, or the daemon itself on the offers of Mesos"
+    )
     schedulers: tuple[BaseUrl, ...] = Field(
         (), description="base URLs of the Aurora schedulers; any of them may lead"
     )
@@ -45,6 +48,7 @@ class ClusterSettings(Settings):
     authentication: AuthenticationSettings = AuthenticationSettings()
     mesos_authentication: AuthenticationSettings = AuthenticationSettings()
     tls: TlsSettings = Field(TlsSettings(), description="for schedulers and Mesos masters")
+    mesos: MesosSettings = Field(MesosSettings(), description="for the kind mesos")
     framework_name: str = Field("Aurora", description="name under which the scheduler is registered at Mesos")
     protocol: Literal["auto", "binary", "json"] = Field(
         "auto", description="Thrift protocol; auto starts with binary and falls back to JSON"
@@ -61,6 +65,12 @@ class ClusterSettings(Settings):
     @model_validator(mode="after")
     def _leaders_can_be_found(self) -> ClusterSettings:
         keeper = self.zookeeper
+        if self.kind == "mesos":
+            if not self.mesos_masters and (keeper is None or keeper.mesos_path is None):
+                raise ValueError("give mesos_masters, or zookeeper with mesos_path")
+            if self.embedded:
+                raise ValueError("the embedded minicluster is of the kind aurora")
+            return self
         if not self.schedulers and (keeper is None or keeper.aurora_path is None):
             raise ValueError("give schedulers, or zookeeper with aurora_path")
         if not self.mesos_masters and (keeper is None or keeper.mesos_path is None):

@@ -30,6 +30,10 @@ class QueueSettings(Settings):
     aurora: Mapping[str, object] = Field(
         default_factory=dict, description="members of Aurora's job form; they go over those of the template"
     )
+    mesos: Mapping[str, object] = Field(
+        default_factory=dict,
+        description="on clusters of the kind mesos: members of its job form; they go over the template's",
+    )
     constraints: Mapping[str, str] = Field(
         default_factory=dict, description="agent attributes, in the form of Aurora's command line"
     )

@@ -104,6 +104,22 @@ class KeepsMetadata(Protocol):
         """
 
 
+class SchedulerStore(Protocol):
+    """Where an adapter that schedules by itself keeps what it must not forget: texts by name.
+
+    Safe to use from several threads. Both raise LedgerError.
+    """
+
+    def load(self) -> Mapping[str, str]:
+        """Everything that is kept. Repeatable."""
+
+    def keep(self, changes: Mapping[str, str | None]) -> None:
+        """Write texts, and drop those that are None: all of them or, when it raises, none.
+
+        Durable on return. A repeat changes nothing.
+        """
+
+
 class Leader(Protocol):
     """Who is asked at present. Implementations are safe to use from several threads."""
 
@@ -140,7 +156,7 @@ class Scheduler(ABC):
     """One cluster's scheduler. Implementations are safe to use from several threads."""
 
     kind: str
-    """Name of the scheduler's template folder: ``aurora``."""
+    """Name of the scheduler's template folder: ``aurora`` or ``mesos``."""
 
     @abstractmethod
     def validate(self, document: Mapping[str, object]) -> None:

@@ -13,24 +13,32 @@ from airavata_mesos_plugin.provider import Parts
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
-from airavata_mesos_plugin.schedulers.base import Scheduler
+from airavata_mesos_plugin.schedulers.base import Scheduler, SchedulerStore
+from airavata_mesos_plugin.schedulers.mesos.scheduler import MesosScheduler
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts
 from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
 
 
-def _aurora(cluster: ClusterSettings, clock: Clock) -> Scheduler:
+def _aurora(cluster: ClusterSettings, clock: Clock, _store: SchedulerStore | None) -> Scheduler:
     schedulers, masters = find_leaders(cluster, clock)
     return AuroraScheduler(cluster, clock, leader=schedulers, master_leader=masters)
 
 
-_KINDS: dict[str, Callable[[ClusterSettings, Clock], Scheduler]] = {"aurora": _aurora}
+def _mesos(cluster: ClusterSettings, clock: Clock, store: SchedulerStore | None) -> Scheduler:
+    return MesosScheduler(cluster, clock, store, leader=find_leaders(cluster, clock)[1])
 
 
-def make_scheduler(cluster: ClusterSettings, clock: Clock) -> Scheduler:
-    """The adapter for a cluster; nothing is contacted."""
-    return _KINDS[cluster.kind](cluster, clock)
+_KINDS: dict[str, Callable[[ClusterSettings, Clock, SchedulerStore | None], Scheduler]] = {
+    "aurora": _aurora,
+    "mesos": _mesos,
+}
+
+
+def make_scheduler(cluster: ClusterSettings, clock: Clock, store: SchedulerStore | None = None) -> Scheduler:
+    """The adapter for a cluster; nothing is contacted. Without a ``store`` it may only look."""
+    return _KINDS[cluster.kind](cluster, clock, store)
 
 
 def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url: Callable[[], str]) -> Parts:
@@ -39,10 +47,14 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
     Raises LedgerError or ConfigurationError.
     """
     files = FilesClient(settings.fetch)
+    ledger = Ledger(home.ledger, clock)
     return Parts(
         settings=settings,
-        ledger=Ledger(home.ledger, clock),
-        schedulers={cluster.name: make_scheduler(cluster, clock) for cluster in settings.clusters},
+        ledger=ledger,
+        schedulers={
+            cluster.name: make_scheduler(cluster, clock, ledger.notes(cluster.name))
+            for cluster in settings.clusters
+        },
         templates=TemplateLibrary(settings.template_directories),
         tickets=Tickets.open(home.secret),
         files_of=FilesOfAccounts(settings.fetch, clock, files),

@@ -21,6 +21,7 @@ from airavata_mesos_plugin.jobs import (
 )
 from airavata_mesos_plugin.states import may_follow, may_requeue
 from airavata_mesos_plugin.store import waiting
+from airavata_mesos_plugin.store.notes import NOTES_SCHEMA, Notes
 from airavata_mesos_plugin.store.outbox import Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
 from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION
@@ -89,8 +90,13 @@ class Ledger(LedgerReader):
                     cursor.execute(statement)
                 cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            cursor.execute(NOTES_SCHEMA)
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
+
+    def notes(self, owner: str) -> Notes:
+        """What ``owner``, a scheduler of our own, keeps in the ledger."""
+        return Notes(owner, self._reader, self._writing)
 
     # Writing
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
+import pwd
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,9 @@ from airavata_mesos_plugin.schedulers.base import (
     Submission,
     TaskObservation,
 )
+from airavata_mesos_plugin.schedulers.mesos.scheduler import MesosScheduler
+from airavata_mesos_plugin.store import Ledger
+from tests.realmesos.cluster import RealMesosCluster
 from tests.support.waiting import wait_for
 
 Document = dict[str, Any]
@@ -244,6 +249,54 @@ class TestAurora(SchedulerContract):
                     "resources": {"cpu": cpus, "ram": 16 * 2**20, "disk": 16 * 2**20},
                     "finalization_wait": 1,
                 },
+            }
+
+        return make
+
+
+@pytest.fixture(scope="module")
+def framework(
+    real_mesos: RealMesosCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Scheduler]]:
+    clock = SystemClock()
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite", clock)
+    settings = ClusterSettings(name="c", kind="mesos", mesos_masters=(real_mesos.url(real_mesos.masters[0]),))
+    # One after the other, as a daemon that is started again and again.
+    yield lambda: MesosScheduler(settings, clock, ledger.notes("c"))
+    ledger.close()
+
+
+class TestRealMesos(SchedulerContract):
+    """Mesos itself, with the adapter as its framework."""
+
+    @pytest.fixture
+    def scheduler(self, framework: Callable[[], Scheduler]) -> Iterator[Scheduler]:
+        made = framework()
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def key(self) -> Callable[[], JobKey]:
+        return lambda: JobKey("www", "prod", f"contract-{next(_NUMBERS)}")
+
+    @pytest.fixture
+    def job(self) -> Job:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+
+        def make(key: JobKey, command: str, cpus: float = 0.1) -> Document:
+            return {
+                "role": key.role,
+                "environment": key.environment,
+                "name": key.name,
+                "metadata": [{"key": METADATA[0], "value": METADATA[1]}],
+                "tasks": [
+                    {
+                        "user": user,
+                        "arguments": ["/bin/sh", "-c", command],
+                        "resources": {"cpus": cpus, "mem": 16, "disk": 16},
+                        "kill_grace_seconds": 1,
+                    }
+                ],
             }
 
         return make

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from airavata_mesos_plugin.clock import Clock
@@ -13,6 +13,7 @@ from airavata_mesos_plugin.schedulers.aurora.responses import error_for_status, 
 from airavata_mesos_plugin.schedulers.aurora.transport import ThriftTransport
 from airavata_mesos_plugin.schedulers.base import Check, Leader
 from airavata_mesos_plugin.schedulers.http import redirect_target
+from airavata_mesos_plugin.schedulers.mesos.checks import agents_check, guarded, master_line
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
 from airavata_mesos_plugin.schedulers.retry import Deadline
 
@@ -47,9 +48,9 @@ class Diagnosis:
             detail = "none of the addresses leads; list all schedulers, and check that they reach ZooKeeper"
             checks.append(Check("leading scheduler", False, detail))
         for address in self._found("Mesos masters", self._leaders[1], checks):
-            checks.append(self._guarded(f"Mesos master {address}", partial(self._mesos, address)))
-        checks.append(self._guarded(f"framework {self._settings.framework_name}", self._framework))
-        checks.append(self._agents())
+            checks.append(guarded(f"Mesos master {address}", partial(self._mesos, address)))
+        checks.append(guarded(f"framework {self._settings.framework_name}", self._framework))
+        checks.append(agents_check(self._master))
         return checks
 
     def _found(self, subject: str, leader: Leader, checks: list[Check]) -> Sequence[str]:
@@ -94,32 +95,10 @@ class Diagnosis:
         return Check(subject, True, detail), True
 
     def _mesos(self, address: str) -> str:
-        before = self._clock.monotonic()
-        _, version = self._master.get_one(address, "/version", self._deadline())
-        took = (self._clock.monotonic() - before) * 1000
-        url, _ = self._master.get_one(address, "/slaves", self._deadline())
-        role = "leads" if url.startswith(f"{address}/") else f"stands by, {url.removesuffix('/slaves')} leads"
-        return f"{role}, version {version.get('version', 'unknown')}, {took:.0f} ms"
+        return master_line(self._master, address, self._clock, self._deadline())
 
     def _framework(self) -> str:
         return f"registered as {self._master.framework_id(self._settings.framework_name)}"
-
-    def _agents(self) -> Check:
-        try:
-            nodes = [node for node in self._master.nodes() if node.active]
-        except AiravataMesosError as error:
-            return Check("Mesos agents", False, str(error))
-        if not nodes:
-            return Check("Mesos agents", False, "no active agent has registered; start agents")
-        cpus = sum(node.total.cpus for node in nodes)
-        memory = sum(node.total.memory_mb for node in nodes)
-        return Check("Mesos agents", True, f"{len(nodes)} active, {cpus:g} CPUs, {memory} MiB in all")
-
-    def _guarded(self, subject: str, look: Callable[[], str]) -> Check:
-        try:
-            return Check(subject, True, look())
-        except AiravataMesosError as error:
-            return Check(subject, False, str(error))
 
     def _deadline(self) -> Deadline:
         return Deadline(self._clock, self._settings.call_timeout_seconds)

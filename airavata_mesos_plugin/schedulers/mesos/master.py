@@ -80,9 +80,13 @@ class MesosMaster:
         """URL that answered and its JSON object, asked at one address; for a diagnosis."""
         return self._get_at(f"{address}{path}", deadline)
 
+    def agents(self) -> list[Mapping[str, Any]]:
+        """The registered agents as the master describes them."""
+        return _objects(self.get("/slaves"), "slaves")
+
     def nodes(self) -> list[Node]:
         """The registered agents with what they have and what is taken."""
-        return [_node(agent) for agent in _objects(self.get("/slaves"), "slaves")]
+        return [_node(agent) for agent in self.agents()]
 
     def agent_url(self, agent_id: str) -> str | None:
         """Base URL of an agent, the last known one when the master no longer has it; None if never seen."""

@@ -1,0 +1,243 @@
+"""The contract of `schedulers.base` on Mesos itself: this daemon is a framework (Mesos 1.5 to 1.11)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from airavata_mesos_plugin.clock import Clock
+from airavata_mesos_plugin.config import ClusterSettings
+from airavata_mesos_plugin.errors import (
+    AiravataMesosError,
+    ConfigurationError,
+    InvalidRequest,
+    Unreachable,
+)
+from airavata_mesos_plugin.jobs import JobKey, Resources
+from airavata_mesos_plugin.schedulers.access import session_of
+from airavata_mesos_plugin.schedulers.base import (
+    CallResult,
+    Check,
+    FixedLeader,
+    KnownJob,
+    Leader,
+    Node,
+    SandboxAddress,
+    Scheduler,
+    SchedulerStore,
+    Submission,
+    TaskObservation,
+)
+from airavata_mesos_plugin.schedulers.mesos.agents import agents_of
+from airavata_mesos_plugin.schedulers.mesos.diagnosis import Diagnosis
+from airavata_mesos_plugin.schedulers.mesos.driver import make_driver
+from airavata_mesos_plugin.schedulers.mesos.framework import Framework, Limits
+from airavata_mesos_plugin.schedulers.mesos.jobform import MesosJob, parse
+from airavata_mesos_plugin.schedulers.mesos.link import MasterLink
+from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
+from airavata_mesos_plugin.schedulers.mesos.runner import Runner
+from airavata_mesos_plugin.schedulers.mesos.taskinfo import framework_info
+from airavata_mesos_plugin.schedulers.retry import Retrier, RetryPolicy
+
+SANDBOX = "sandbox"
+"""The job's directory below that of the executor, whose own files stay out of the job's way."""
+
+
+class MesosScheduler(Scheduler):
+    """One Mesos cluster. Nothing is sent before the first call.
+
+    It subscribes as a framework with the first job that is submitted, asked for or cancelled. Without a
+    ``store`` it never does: then it can validate, look at the cluster and diagnose.
+    """
+
+    kind = "mesos"
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        clock: Clock,
+        store: SchedulerStore | None = None,
+        *,
+        leader: Leader | None = None,
+        retry: RetryPolicy | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """The leader is looked for among the masters of the settings, unless another is given.
+
+        Raises ConfigurationError, and LedgerError when the store cannot be read.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._patience = settings.call_timeout_seconds
+        self._session = session_of(settings.authentication, settings.tls)
+        self._master_session = session_of(settings.mesos_authentication, settings.tls)
+        self._stop = threading.Event()
+        self._leader = leader or FixedLeader(settings.mesos_masters)
+        self.master = MesosMaster(
+            self._leader,
+            self._master_session,
+            Retrier(retry or RetryPolicy(), clock, self._stop, chance),
+            clock,
+            connect_seconds=settings.connect_timeout_seconds,
+            call_seconds=settings.call_timeout_seconds,
+        )
+        self._diagnosis = Diagnosis(settings, clock, self.master, self._leader, self._away)
+        self._framework: Framework | None = None
+        self._runner: Runner | None = None
+        if store is not None:
+            self._framework, self._runner = self._make(store, chance)
+
+    def _make(self, store: SchedulerStore, chance: Callable[[], float]) -> tuple[Framework, Runner]:
+        own, settings = self._settings.mesos, self._settings
+        link = MasterLink(
+            self._leader,
+            self._session,
+            settings.tls,
+            self._clock,
+            connect_seconds=settings.connect_timeout_seconds,
+            call_seconds=settings.call_timeout_seconds,
+        )
+        limits = Limits(
+            refuse=own.refuse_seconds,
+            patience=own.reservation_after_seconds,
+            reconcile=own.reconcile_seconds,
+            unreachable=own.unreachable_seconds,
+            unknown=own.unknown_seconds,
+            remember=own.remember_seconds,
+        )
+        framework = Framework(store, self._clock, limits, lambda: self._wake(), own.roles)
+        info = framework_info(
+            name=own.framework_name,
+            user=own.user or pwd.getpwuid(os.geteuid()).pw_name,
+            roles=own.roles,
+            failover_seconds=own.failover_timeout_seconds,
+            principal=settings.authentication.user,
+            framework_id=framework.framework_id,
+        )
+        return framework, Runner(framework, make_driver(framework, info, link), link, self._clock, chance)
+
+    def validate(self, document: Mapping[str, object]) -> None:
+        self._checked(document)
+
+    def submit(self, submissions: Sequence[Submission]) -> list[CallResult]:
+        """See the contract. A job that is taken is in the store: it waits there for offers."""
+        framework = self._begin()
+        results = []
+        for submission in submissions:
+            error: AiravataMesosError | None = None
+            try:
+                form = self._checked(submission.document)
+                if JobKey(form.role, form.environment, form.name) != submission.key:
+                    raise InvalidRequest(f"the job configuration of {submission.key} is that of another job")
+                framework.submit(form)
+            except AiravataMesosError as failure:
+                error = failure
+            results.append(CallResult(submission.key, error))
+        return results
+
+    def poll(self, keys: Sequence[JobKey]) -> dict[JobKey, TaskObservation]:
+        """See the contract. Answered from what the framework has been told.
+
+        Raises Unreachable when it has not been subscribed for longer than one call may take.
+        """
+        framework = self._begin()
+        seconds, trouble = framework.away()
+        if seconds > self._patience:
+            raise Unreachable(f"no news from the Mesos master for {seconds:.0f} s: {trouble}")
+        return framework.observations(keys)
+
+    def cancel(self, keys: Sequence[JobKey], message: str) -> list[CallResult]:
+        """See the contract. The request is in the store, and is repeated until the tasks have ended."""
+        framework = self._begin()
+        results = []
+        for key in keys:
+            error: AiravataMesosError | None = None
+            try:
+                framework.cancel(key, message)
+            except AiravataMesosError as failure:
+                error = failure
+            results.append(CallResult(key, error))
+        return results
+
+    def pending_reasons(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
+        """See the contract. Asks the master for its agents, since they decide."""
+        framework = self._begin()
+        if framework.anything_waits():
+            agents = self.master.agents()
+            framework.know_agents(agents_of(agents, ("*", *self._settings.mesos.roles)))
+        return framework.reasons(keys)
+
+    def sandboxes(self, tasks: Sequence[TaskObservation]) -> dict[JobKey, SandboxAddress]:
+        """See the contract. Tasks on agents that the master does not know, and never did, are missing."""
+        addresses = {}
+        for task in tasks:
+            agent_url = self.master.agent_url(task.agent_id) if task.agent_id else None
+            if agent_url is None:
+                continue
+            # The executor of a command is called after its task; the framework's id may have changed since.
+            framework = self._framework.id_of(task.task_id) if self._framework is not None else None
+            if framework is None:
+                framework = self.master.framework_id(self._settings.mesos.framework_name)
+            path = f"/frameworks/{framework}/executors/{task.task_id}/runs/latest/{SANDBOX}"
+            addresses[task.key] = SandboxAddress(agent_url=agent_url, path=path)
+        return addresses
+
+    def known_jobs(self, role: str) -> Sequence[KnownJob]:
+        """See `base.KeepsMetadata`. What the store has: the framework is lost with it."""
+        return [
+            KnownJob(
+                key=job.key,
+                active=job.ended is None,
+                metadata=tuple((note.key, note.value) for note in job.form.metadata),
+                resources=Resources(
+                    cpus=job.form.tasks[0].resources.cpus,
+                    memory_mb=int(job.form.tasks[0].resources.mem),
+                    disk_mb=int(job.form.tasks[0].resources.disk),
+                    gpus=job.form.tasks[0].resources.gpus,
+                ),
+            )
+            for job in self._begin().of_role(role)
+        ]
+
+    def capacity(self) -> list[Node]:
+        return self.master.nodes()
+
+    def check(self) -> list[Check]:
+        return self._diagnosis.run()
+
+    def close(self) -> None:
+        """See the contract. The framework stays registered, and its tasks run on."""
+        self._stop.set()
+        if self._runner is not None:
+            self._runner.close()
+        self._leader.close()
+        self._session.close()
+        self._master_session.close()
+
+    def _begin(self) -> Framework:
+        if self._framework is None or self._runner is None:
+            raise ConfigurationError("this process may look at the cluster only: it is not the daemon")
+        self._runner.start()
+        return self._framework
+
+    def _wake(self) -> None:
+        if self._runner is not None:
+            self._runner.wake()
+
+    def _away(self) -> tuple[float, str] | None:
+        started = self._runner is not None and self._runner.started
+        return self._framework.away() if self._framework is not None and started else None
+
+    def _checked(self, document: Mapping[str, object]) -> MesosJob:
+        form = parse(document)
+        roles = self._settings.mesos.roles
+        if form.offer_role not in roles:
+            raise InvalidRequest(
+                f"the job configuration is wrong: offer_role: {form.offer_role} is none of the roles"
+                f" {', '.join(roles)}",
+                advice="add it to mesos.roles of the cluster",
+            )
+        return form

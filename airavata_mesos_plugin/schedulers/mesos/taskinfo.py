@@ -1,0 +1,141 @@
+"""From a job's form to Mesos' TaskInfo and FrameworkInfo in v1 JSON (Mesos 1.5 to 1.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airavata_mesos_plugin.schedulers.mesos.amounts import Need, ports_in, thousandths
+from airavata_mesos_plugin.schedulers.mesos.jobform import ContainerForm, MesosJob, TaskForm
+from airavata_mesos_plugin.schedulers.mesos.matching import Offered, Wanted
+from airavata_mesos_plugin.schedulers.mesos.tracking import TrackedJob
+
+CAPABILITIES = (
+    "PARTITION_AWARE",
+    "TASK_KILLING_STATE",
+    "MULTI_ROLE",
+    "GPU_RESOURCES",
+    "RESERVATION_REFINEMENT",
+)
+
+
+def framework_info(
+    *,
+    name: str,
+    user: str,
+    roles: Sequence[str],
+    failover_seconds: float,
+    principal: str | None,
+    framework_id: str | None,
+) -> dict[str, Any]:
+    """What we tell the master of ourselves. ``user`` and ``principal`` cannot change later."""
+    info: dict[str, Any] = {
+        "user": user,
+        "name": name,
+        "roles": list(roles),
+        "failover_timeout": failover_seconds,
+        "checkpoint": True,
+        "capabilities": [{"type": capability} for capability in CAPABILITIES],
+    }
+    if principal:
+        info["principal"] = principal
+    if framework_id:
+        info["id"] = {"value": framework_id}
+    return info
+
+
+def need_of(task: TaskForm) -> Need:
+    """What a task takes from an agent."""
+    amounts = task.resources
+    scalars = {"cpus": amounts.cpus, "mem": amounts.mem, "disk": amounts.disk, "gpus": amounts.gpus}
+    scalars.update(amounts.named)
+    return Need({name: thousandths(amount) for name, amount in scalars.items()}, amounts.ports)
+
+
+def wanted_of(job: TrackedJob) -> Wanted:
+    """The job as `matching` sees it."""
+    form = job.form
+    return Wanted(
+        key=job.key,
+        needs=tuple(need_of(task) for task in form.tasks),
+        role=form.offer_role,
+        constraints=form.constraints,
+        nodes=frozenset(form.nodes),
+        exclude_nodes=frozenset(form.exclude_nodes),
+        spread=form.spread,
+        since=job.queued_at,
+    )
+
+
+def offered_of(offer: Mapping[str, Any]) -> Offered:
+    """An offer as `matching` sees it. Raises KeyError for one that lacks what every offer has."""
+    return Offered(
+        id=offer["id"]["value"],
+        agent_id=offer["agent_id"]["value"],
+        host=str(offer.get("hostname", "")),
+        role=str((offer.get("allocation_info") or {}).get("role", "*")),
+        resources=tuple(offer.get("resources", ())),
+        attributes=attributes_of(offer.get("attributes", ())),
+    )
+
+
+def attributes_of(attributes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Attributes of an agent as texts; numbers as they are written by people."""
+    found: dict[str, tuple[str, ...]] = {}
+    for attribute in attributes:
+        values: list[str] = []
+        if "text" in attribute:
+            values = [str(attribute["text"].get("value", ""))]
+        elif "scalar" in attribute:
+            values = [f"{attribute['scalar'].get('value', 0):g}"]
+        elif "set" in attribute:
+            values = [str(item) for item in attribute["set"].get("item", ())]
+        elif "ranges" in attribute:
+            values = [f"{r['begin']}-{r['end']}" for r in attribute["ranges"].get("range", ())]
+        name = str(attribute.get("name", ""))
+        found[name] = (*found.get(name, ()), *values)
+    return found
+
+
+def task_info(
+    job: MesosJob, index: int, task_id: str, agent_id: str, resources: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The TaskInfo of one task with the resources that it takes from offers."""
+    task = job.tasks[index]
+    ports = ports_in(resources)
+    variables = [{"name": one.name, "value": one.value} for one in task.environment]
+    variables.append({"name": "MESOS_TASK_ID", "value": task_id})
+    variables += [{"name": f"PORT{number}", "value": str(port)} for number, port in enumerate(ports)]
+    command: dict[str, Any] = {
+        "shell": False,
+        "value": task.arguments[0],
+        "arguments": list(task.arguments),
+        "environment": {"variables": variables},
+        "user": task.user or job.role,
+    }
+    if task.uris:
+        command["uris"] = [uri.model_dump(exclude_none=True) for uri in task.uris]
+    info: dict[str, Any] = {
+        "name": job.name,
+        "task_id": {"value": task_id},
+        "agent_id": {"value": agent_id},
+        "resources": [dict(resource) for resource in resources],
+        "command": command,
+        "kill_policy": {"grace_period": {"nanoseconds": int(task.kill_grace_seconds * 1e9)}},
+        "labels": {
+            "labels": [{"key": note.key, "value": note.value} for note in job.metadata]
+            + [{"key": "airavata-mesos.key", "value": f"{job.role}/{job.environment}/{job.name}"}]
+        },
+    }
+    if task.max_completion_seconds is not None:
+        info["max_completion_time"] = {"nanoseconds": int(task.max_completion_seconds * 1e9)}
+    if task.container is not None:
+        info["container"] = _container(task.container)
+    return info
+
+
+def _container(form: ContainerForm) -> dict[str, Any]:
+    made: dict[str, Any] = form.model_dump(exclude_none=True)
+    for name in ("volumes",):
+        made[name] = list(made.get(name, ()))
+    return made
