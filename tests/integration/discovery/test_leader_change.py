@@ -21,7 +21,7 @@ from airavata_mesos_plugin.schedulers.base import Submission
 from tests.support.waiting import wait_for
 from tests.support.zookeeper import ensemble
 
-JOBS = 1000
+JOBS = 200
 
 
 @pytest.fixture(scope="module")
