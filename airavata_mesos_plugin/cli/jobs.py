@@ -1,22 +1,15 @@
-"""Commands about jobs: submit, jobs, show, cancel, logs, outputs, render."""
+"""Commands about jobs: submit, jobs, show, cancel, render."""
 
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
 from airavata_mesos_plugin.cli import view
 from airavata_mesos_plugin.cli.context import Context
+from airavata_mesos_plugin.cli.options import as_json, job_id
 from airavata_mesos_plugin.cli.rendering import rendered
-from airavata_mesos_plugin.errors import NotFound
-
-POLL_SECONDS = 0.5
-"""Between two looks at a file that is followed."""
-
-job_id = click.argument("job_id", metavar="JOB", type=click.IntRange(min=1))
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -95,43 +88,6 @@ def cancel(context: Context, job_ids: tuple[int, ...]) -> None:
     for job in job_ids:
         answer = context.daemon.ask("cancel", str(job))
         click.echo(f"job {job}: {'is being cancelled' if answer['asked'] else 'is over or being cancelled'}")
-
-
-@click.command()
-@job_id
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
-@click.option("--stderr", "errors", is_flag=True, help="The script's stderr instead of its stdout.")
-@click.option("--file", "name", metavar="NAME", help="Any file of the working directory instead.")
-@click.pass_obj
-def logs(context: Context, job_id: int, follow: bool, errors: bool, name: str | None) -> None:
-    """Print what a job writes, from its sandbox while it runs."""
-    job = context.daemon.ask("show", str(job_id))
-    wanted = name or job["stderr_file" if errors else "stdout_file"]
-    offset, over = 0, False
-    while True:
-        data, offset, over = context.daemon.read(job_id, wanted, offset)
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        if over or (not data and not follow):
-            break
-        if not data:
-            time.sleep(POLL_SECONDS)
-
-
-@click.command()
-@job_id
-@as_json
-@click.pass_obj
-def outputs(context: Context, job_id: int, as_json: bool) -> None:
-    """List the files of a job's working directory that came from the job."""
-    job = context.daemon.ask("show", str(job_id))
-    if not job["final"]:
-        raise NotFound(f"job {job_id} is {job['phase']}; its outputs come when it is over")
-    files = context.daemon.ask("outputs", str(job_id))
-    if as_json:
-        view.print_json(files)
-    else:
-        view.print_table(["BYTES", "FILE"], [[str(f["bytes"]), view.visible(f["name"])] for f in files])
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

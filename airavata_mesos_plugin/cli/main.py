@@ -7,7 +7,7 @@ import sys
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import admin, aurora, demo, jobs, rebuild, registration, run
+from airavata_mesos_plugin.cli import admin, aurora, demo, files, jobs, logs, rebuild, registration, run
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
@@ -33,8 +33,8 @@ for _part in (
     jobs.list_jobs,
     jobs.show,
     jobs.cancel,
-    jobs.logs,
-    jobs.outputs,
+    logs.logs,
+    files.outputs,
     jobs.render,
     aurora.aurora,
     rebuild.rebuild_ledger,

@@ -13,10 +13,13 @@ from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, Sand
 from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest, PastAttempt
 from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.provider.eligibility import Eligibility
+from airavata_mesos_plugin.provider.files import JobFiles
+from airavata_mesos_plugin.provider.following import Cursor, Followed, Following
 from airavata_mesos_plugin.provider.inputs import InputSource
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import ClusterView, Parts
+from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.provider.submission import Submitter
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
@@ -59,6 +62,9 @@ class Provider:
         self.eligibility = Eligibility(parts)
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
+        self.places = Places(parts, self.collector)
+        self.files = JobFiles(self.places)
+        self._following = Following(self.places)
         self._seen_by: tuple[int, str] | None = None  # uid and name; None for everybody
 
     @property
@@ -183,6 +189,13 @@ class Provider:
                 data, offset = b"", max(0, offset)  # the file is not there yet
             return FileChunk(data, offset + len(data), over=False)
         return FileChunk(b"", max(0, offset), over=False)
+
+    def follow(self, job_id: int, name: str, cursor: Cursor) -> Followed:
+        """What comes after ``cursor`` in a file of a job: `Following.step`. Blocks on the network.
+
+        Raises NotFound for an unknown job, and what `Following.step` raises.
+        """
+        return self._following.step(self.job(job_id), name, cursor)
 
     def outputs(self, job_id: int) -> list[OutputFile]:
         """The files of the working directory that were not there, or not like this, at submission.

@@ -11,6 +11,7 @@ from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobKey
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.sources import Opener, Sources
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.sandbox.user_files import FilesOf
 from airavata_mesos_plugin.schedulers.base import Node, Scheduler
@@ -47,10 +48,16 @@ class Parts:
     script_filters: tuple[ScriptFilter, ...] = ()
     views: dict[str, ClusterView] = field(default_factory=dict)
     outputs_due: threading.Event = field(default_factory=threading.Event)
+    openers: Mapping[str, Opener] = field(default_factory=dict)  # of outputs, besides the files API
 
     def __post_init__(self) -> None:
         for name in self.schedulers:
             self.views.setdefault(name, ClusterView())
+
+    @property
+    def sources(self) -> Sources:
+        """Opens sandboxes for whoever looks at them while jobs run."""
+        return Sources(self.files, self.openers)
 
     def key(self, queue: str, job_id: int, attempt: int) -> JobKey:
         """The job key of an attempt: unique for this ledger, so that it can always be looked up."""

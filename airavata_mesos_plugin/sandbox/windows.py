@@ -103,21 +103,22 @@ class LocalWindow:
         self._directory = directory
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        with _told(name):
+        with told(name):
             return self._own.read_local(self._directory, name, offset, min(length, PIECE)).data
 
     def size(self, name: str) -> int:
-        with _told(name):
+        with told(name):
             piece = self._own.read_local(self._directory, name, -1, 1)
         return piece.offset + len(piece.data)
 
     def files(self, directory: str) -> Mapping[str, Seen]:
-        with _told(directory):
+        with told(directory):
             return _files(self._own.list_local(self._directory, directory))
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def told(name: str) -> Iterator[None]:
+    """Errors of the system as ours: NotFound and Refused."""
     shown = escape(name) or "the working directory"
     try:
         yield

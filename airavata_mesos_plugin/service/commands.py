@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TypeVar
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service.accounts import Accounts, Visitor
+from airavata_mesos_plugin.service.answers import Answer
 from airavata_mesos_plugin.service.crowd import Crowd
 from airavata_mesos_plugin.service.people import COMMAND, PeopleCalls
 from airavata_mesos_plugin.slurm import dispatch, wire
@@ -32,6 +33,9 @@ GOODBYE_SECONDS = 1.0
 
 WORKERS = 16
 """Commands that are carried out at the same time; more wait for their turn."""
+
+STREAMS = 4
+"""Pieces of long answers that are got at the same time."""
 
 SHARE = 8
 """Of these, those of one account where the daemon serves several."""
@@ -61,6 +65,7 @@ class CommandServer:
         self._provider = provider
         self._people = people
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="command")
+        self._streams = ThreadPoolExecutor(STREAMS, thread_name_prefix="stream")
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
 
@@ -85,6 +90,7 @@ class CommandServer:
         for task in list(self._conversations):
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._streams.shutdown(wait=False)
         self._path.unlink(missing_ok=True)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,6 +130,8 @@ class CommandServer:
             people = people.seen_by(uid, visitor.user)
         if request.command == COMMAND:
             answer = await self._in_turn(uid, lambda: people.run(request.argv, uid, visitor.user))
+            if answer.more is not None:
+                return await self._pass_on(answer, answer.more, conversation)
             return wire.encode_output(answer.stdout, answer.stderr, answer.exit_code)
         if request.command not in COMMANDS:
             raise ProtocolError(f"{request.command!r} is no command of this provider")
@@ -134,6 +142,20 @@ class CommandServer:
                 return await self._in_turn(uid, lambda: self._carry_out(request, visitor, provider, files))
             except _FileNeeded as needed:
                 files[needed.path] = await conversation.ask_file(needed.path, limit)
+
+    async def _pass_on(self, answer: Answer, more: Iterator[bytes], conversation: _Conversation) -> bytes:
+        """Send an answer piece by piece. No thread is kept while the caller takes its time."""
+        loop = asyncio.get_running_loop()
+        try:
+            await conversation.send(wire.encode_output(answer.stdout, answer.stderr))
+            while (piece := await loop.run_in_executor(self._streams, next, more, None)) is not None:
+                await conversation.send(wire.encode_output(piece))
+        except AiravataMesosError as error:
+            return wire.encode_output(b"", f"{error}\n".encode(errors="surrogateescape"), 1)
+        finally:
+            with suppress(RuntimeError):  # the daemon is being stopped
+                self._streams.submit(_close, more)
+        return wire.encode_output(b"", b"", 0)
 
     async def _in_turn(self, uid: int, work: Callable[[], T]) -> T:
         """Do the work on a thread. One account does not get all threads, unless there is but one."""
@@ -174,6 +196,12 @@ class CommandServer:
         return wire.encode_result(dispatch.run(invocation, provider))
 
 
+def _close(more: Iterator[bytes]) -> None:
+    if isinstance(more, Generator):
+        with suppress(ValueError):  # it is at work for a caller who went away; nobody will ask it again
+            more.close()
+
+
 class _FileNeeded(BaseException):
     """Ends a command that has to wait for a file; it is begun anew when the file is there.
 
@@ -210,6 +238,11 @@ class _Conversation:
             raise ProtocolError("a command began with an answer")
         self.silent = False
         self._writer.write(await self._server.answer(request, self.uid, self))
+        await asyncio.wait_for(self._writer.drain(), SILENCE_SECONDS)
+
+    async def send(self, frames: bytes) -> None:
+        """Send frames of an answer that is not over, as fast as the caller takes them."""
+        self._writer.write(frames)
         await asyncio.wait_for(self._writer.drain(), SILENCE_SECONDS)
 
     async def ask_file(self, path: str | None, limit: int) -> wire.FileAnswer:

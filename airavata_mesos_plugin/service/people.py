@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from airavata_mesos_plugin import __version__
 from airavata_mesos_plugin.clock import Clock
-from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, Refused
-from airavata_mesos_plugin.filenames import expand
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobRecord
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.provider.following import log_names
+from airavata_mesos_plugin.service.answers import NOT_FOUND, Answer, json_answer
+from airavata_mesos_plugin.service.people_files import FileCalls, job_number, own
 from airavata_mesos_plugin.states import AIRAVATA_STATES, SLURM_STATES
 from airavata_mesos_plugin.store import JobSelection
 
@@ -23,17 +25,9 @@ COMMAND = "airavata-mesos"
 """Name under which these calls arrive on the command socket."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What goes back over the command socket."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    exit_code: int = 0
-
-
 def describe(record: JobRecord, events: Sequence[JobEvent], now: float) -> dict[str, object]:
     """One job as a document: all that the ledger knows, and the time spent in each phase."""
+    output, errors = log_names(record)
     request = record.request.model_dump(mode="json", exclude_defaults=True)
     return {
         "id": record.id,
@@ -54,8 +48,8 @@ def describe(record: JobRecord, events: Sequence[JobEvent], now: float) -> dict[
         "task_id": record.task_id,
         "host": record.host,
         "working_directory": record.request.working_directory,
-        "stdout_file": expand(record.request.stdout, record, record.host),
-        "stderr_file": expand(record.request.stderr or record.request.stdout, record, record.host),
+        "stdout_file": output,
+        "stderr_file": errors,
         "accepted_at": record.accepted_at,
         "queued_at": record.queued_at,
         "started_at": record.started_at,
@@ -101,6 +95,7 @@ class PeopleCalls:
             "read": self._read,
             "outputs": self._outputs,
             "document": self._document,
+            **FileCalls(provider).calls,
         }
 
     def seen_by(self, uid: int, user: str) -> PeopleCalls:
@@ -115,7 +110,8 @@ class PeopleCalls:
                 raise InvalidRequest(f"the daemon knows no call {argv[0] if argv else ''!r}")
             return self._calls[argv[0]](argv[1:], uid, user)
         except AiravataMesosError as error:
-            return Answer(stderr=f"{error}\n".encode(errors="surrogateescape"), exit_code=1)
+            code = NOT_FOUND if isinstance(error, NotFound) else 1
+            return Answer(stderr=f"{error}\n".encode(errors="surrogateescape"), exit_code=code)
 
     def _status(self, _argv: Sequence[str], _uid: int, _user: str) -> Answer:
         clusters = []
@@ -136,13 +132,15 @@ class PeopleCalls:
                 }
             )
         active = len(self._provider.jobs(JobSelection(phases=ACTIVE_PHASES)))
-        return _json({"version": __version__, "active_jobs": active, "clusters": clusters, **self._facts()})
+        return json_answer(
+            {"version": __version__, "active_jobs": active, "clusters": clusters, **self._facts()}
+        )
 
     def _jobs(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
         phases = None if "--all" in argv else ACTIVE_PHASES
         records = self._provider.jobs(JobSelection(phases=phases, limit=1000))
         now = self._clock.now()
-        return _json([describe(record, self._provider.events(record.id), now) for record in records])
+        return json_answer([describe(record, self._provider.events(record.id), now) for record in records])
 
     def _show(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
         record = self._provider.job(_job_id(argv))
@@ -166,42 +164,33 @@ class PeopleCalls:
             document["cluster_age_seconds"] = age
             document["cluster_trouble"] = view.trouble
         document["announced"] = self._announced(record.id)
-        return _json(document)
+        return json_answer(document)
 
     def _cancel(self, argv: Sequence[str], uid: int, user: str) -> Answer:
         job_id = _job_id(argv)
-        return _json({"id": job_id, "asked": self._provider.request_cancel(job_id, user, uid)})
+        return json_answer({"id": job_id, "asked": self._provider.request_cancel(job_id, user, uid)})
 
     def _read(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
-        job_id = _job_id(argv)
         if len(argv) != 3 or not argv[2].isdecimal():
             raise InvalidRequest("read needs a job id, a file name and an offset in bytes")
-        record = self._provider.job(job_id)
-        if uid not in (0, record.request.uid):
-            raise Refused(f"job {job_id} belongs to {record.request.user}")
-        chunk = self._provider.read_output(job_id, argv[1], int(argv[2]))
+        record = own(self._provider, argv[0], uid)
+        chunk = self._provider.read_output(record.id, argv[1], int(argv[2]))
         told = json.dumps({"offset": chunk.offset, "over": chunk.over})
         return Answer(stdout=chunk.data, stderr=told.encode())
 
     def _outputs(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
-        record = self._provider.job(_job_id(argv))
-        if uid not in (0, record.request.uid):
-            raise Refused(f"job {record.id} belongs to {record.request.user}")
+        record = own(self._provider, _one(argv), uid)
         files = self._provider.outputs(record.id)
-        return _json([{"name": file.name, "bytes": file.size} for file in files])
+        return json_answer([{"name": file.name, "bytes": file.size} for file in files])
 
     def _document(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
-        record = self._provider.job(_job_id(argv))
-        if uid not in (0, record.request.uid):  # it holds the address of the inputs
-            raise Refused(f"job {record.id} belongs to {record.request.user}")
-        return _json(self._provider.document(record.id))
+        record = own(self._provider, _one(argv), uid)  # it holds the address of the inputs
+        return json_answer(self._provider.document(record.id))
+
+
+def _one(argv: Sequence[str]) -> str:
+    return argv[0] if argv else ""
 
 
 def _job_id(argv: Sequence[str]) -> int:
-    if not argv or not argv[0].isdecimal():
-        raise InvalidRequest(f"{argv[0] if argv else ''!r} is not a job id")
-    return int(argv[0])
-
-
-def _json(document: object) -> Answer:
-    return Answer(stdout=json.dumps(document).encode())
+    return job_number(_one(argv))

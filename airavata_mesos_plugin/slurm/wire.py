@@ -182,12 +182,17 @@ def encode_file_request(path: str | None, limit: int) -> bytes:
     return b"F %d %d\n%b" % (len(name), limit, name)
 
 
-def encode_output(stdout: bytes, stderr: bytes, exit_code: int, then: bytes = b"") -> bytes:
-    """The end of a conversation. ``then`` is a frame that says what the command does afterwards."""
+def encode_output(
+    stdout: bytes, stderr: bytes = b"", exit_code: int | None = None, then: bytes = b""
+) -> bytes:
+    """The end of a conversation, or a part of it without an exit code. ``then`` is a frame that says what
+    the command does afterwards.
+    """
     frames = [
         b"%b %d\n%b" % (letter, len(data), data) for letter, data in ((b"E", stderr), (b"O", stdout)) if data
     ]
-    return b"".join([*frames, then, b"X %d\n" % (exit_code & 255)])
+    end = b"" if exit_code is None else b"X %d\n" % (exit_code & 255)
+    return b"".join([*frames, then, end])
 
 
 def encode_result(result: Result) -> bytes:
