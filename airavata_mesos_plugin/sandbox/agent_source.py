@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.errors import AiravataMesosError, TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.files_api import Downloads, FilesClient
+from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Transfers
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
+
+READ_FACTOR = 40
+"""How many times longer a byte takes by read than by download: a real Mesos 1.11 gives 26 MB/s by reads of
+64 KiB, and works 2.5 ms for each, where a download fills a network of 1 to 10 Gbit/s."""
 
 
 class AgentSource:
@@ -30,9 +35,9 @@ class AgentSource:
         with self._client.downloads(self._address, abort, most) as downloads:
             yield _Downloads(downloads)
 
-    def resumes(self, size: int, offset: int) -> bool:  # noqa: ARG002 - whatever they are
-        """Never: a download has no ranges (Mesos 1.11)."""
-        return False
+    def resumes(self, size: int, offset: int) -> bool:
+        """Only for a small rest: a download has no ranges (Mesos 1.11), so it has to come in small pieces."""
+        return (size - offset) * READ_FACTOR <= size
 
     def read(self, name: str, limit: int) -> bytes:
         return self._client.read(self._address, name, 0, limit)
@@ -46,4 +51,24 @@ class _Downloads:
         return self._downloads.each(entries)
 
     def rest(self, entry: Entry, offset: int) -> Body:
-        raise AssertionError(f"{entry.name} cannot be resumed at {offset}")
+        return _Pieces(self._downloads, entry, offset)
+
+
+class _Pieces:
+    """The rest of a file, one read after the other."""
+
+    def __init__(self, downloads: Downloads, entry: Entry, offset: int) -> None:
+        self._downloads = downloads
+        self._entry = entry
+        self._offset = offset
+        self.length = entry.size - offset
+
+    def chunks(self) -> Iterator[memoryview]:
+        offset, size = self._offset, self._entry.size
+        while offset < size:
+            piece = self._downloads.read(self._entry.name, offset)
+            if not piece:
+                raise TransferError(f"{escape(self._entry.name)} became shorter while it was fetched")
+            piece = piece[: size - offset]
+            offset += len(piece)
+            yield memoryview(piece)

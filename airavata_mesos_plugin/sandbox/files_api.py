@@ -98,13 +98,7 @@ class FilesClient:
         self, address: SandboxAddress, relative: str, query: str, abort: Abort | None
     ) -> tuple[bytes, int]:
         with self._get(address, "read", relative, query, abort) as line:
-            document = _parse(line.body(_ANSWER_LIMIT), address)
-        try:
-            return document["data"].encode("utf-8", "surrogateescape"), int(document["offset"])
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ProtocolError(
-                f"the agent at {address.agent_url} answers a read in an unknown form"
-            ) from error
+            return _piece(line, address)
 
     @contextlib.contextmanager
     def download(self, address: SandboxAddress, relative: str, abort: Abort | None = None) -> Iterator[Line]:
@@ -147,6 +141,13 @@ class Downloads:
     def __init__(self, address: SandboxAddress, lines: list[Line]) -> None:
         self._address = address
         self._lines = lines
+
+    def read(self, relative: str, offset: int) -> bytes:
+        """At most `READ_LIMIT` bytes, as `FilesClient.read` gives them. Not while `each` is under way."""
+        line = self._lines[0]
+        line.send(_target(self._address, "read", relative, f"&offset={offset}&length={READ_LIMIT}"))
+        _receive(line, self._address, relative)
+        return _piece(line, self._address)[0]
 
     def each(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Line | AiravataMesosError]]:
         """Each file in turn, as `FilesClient.download` gives it, or the error that it ended with.
@@ -204,6 +205,15 @@ def _parse(body: bytes, address: SandboxAddress) -> Any:
         return json.loads(body.decode("utf-8", "surrogateescape"), strict=False)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"the agent at {address.agent_url} sends text that is no JSON") from error
+
+
+def _piece(line: Line, address: SandboxAddress) -> tuple[bytes, int]:
+    """The bytes of an answer to read, and their offset."""
+    document = _parse(line.body(_ANSWER_LIMIT), address)
+    try:
+        return document["data"].encode("utf-8", "surrogateescape"), int(document["offset"])
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ProtocolError(f"the agent at {address.agent_url} answers a read in an unknown form") from error
 
 
 def _entry(item: Any, prefix: str, address: SandboxAddress) -> Entry:

@@ -26,7 +26,7 @@ from airavata_mesos_plugin.sandbox.source import Entry, Origin
 _VERSION = 1
 _LIMIT = 512 * 1024 * 1024  # bytes that are read back; about four million files
 _MOST_LINES = 4_000_000
-_ARRIVED = re.compile(rb'\["file",".*",([0-9]{1,18}),-?[0-9]+,[0-9]+\]\n')
+_ARRIVED = re.compile(rb'\["file",".*",([0-9]{1,18}),-?[0-9]+,[0-9]+,"[0-9a-f]*"\]\n')
 _UNWRITTEN = 256  # lines that a crash may lose
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -37,10 +37,11 @@ class Noted(NamedTuple):
     size: int  # in the sandbox
     mtime: int  # in the sandbox, in seconds
     inode: int  # of the local file
+    sha256: str = ""
 
     def of(self, entry: Entry) -> bool:
         """Whether it was copied from this very content, as far as a listing tells."""
-        return (self.size, self.mtime) == (entry.size, entry.mtime)
+        return (self.size, self.mtime, self.sha256) == (entry.size, entry.mtime, entry.sha256)
 
 
 class Manifest:
@@ -73,13 +74,14 @@ class Manifest:
 
     def note_arrived(self, entry: Entry, inode: int) -> None:
         """The file is there, whole, under its name."""
-        self._note(["file", entry.name, entry.size, entry.mtime, inode], at_once=False)
+        self._note("file", entry, inode, at_once=False)
 
     def note_part(self, entry: Entry, inode: int) -> None:
         """A part file is being written that another try may go on with."""
-        self._note(["part", entry.name, entry.size, entry.mtime, inode], at_once=True)
+        self._note("part", entry, inode, at_once=True)
 
-    def _note(self, line: list[object], *, at_once: bool) -> None:
+    def _note(self, kind: str, entry: Entry, inode: int, *, at_once: bool) -> None:
+        line = [kind, entry.name, entry.size, entry.mtime, inode, entry.sha256]
         with self._lock:
             self._empty = False
             self._lines.append(_line(line))
@@ -127,8 +129,8 @@ class Manifest:
 
     def _believe(self, line: bytes) -> bool:
         try:
-            kind, name, size, mtime, inode = json.loads(line)
-            noted = Noted(int(size), int(mtime), int(inode))
+            kind, name, size, mtime, inode, sha256 = json.loads(line)
+            noted = Noted(int(size), int(mtime), int(inode), str(sha256))
             {"file": self.arrived, "part": self.parts}[kind][str(name)] = noted
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             return False

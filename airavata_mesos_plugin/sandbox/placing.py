@@ -22,7 +22,7 @@ from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_
 from airavata_mesos_plugin.sandbox.source import Body, Entry
 
 RESUMABLE_BYTES = 1024 * 1024
-"""Part files of smaller files are not kept: they are fetched anew."""
+"""Smaller files are fetched many at a time, and anew when they broke off."""
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

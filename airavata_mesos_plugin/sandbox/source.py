@@ -84,7 +84,7 @@ class Transfers(Protocol):
         """
 
     def rest(self, entry: Entry, offset: int) -> Body:
-        """A file from byte ``offset`` on; asked for only where `Source.resumes` said so.
+        """A file from byte ``offset`` on; asked for only where `Source.resumes` said so, between two `each`.
 
         Raises NotFound, UnsafePath, TransferError.
         """

@@ -15,12 +15,11 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.placing import Place, Tally
+from airavata_mesos_plugin.sandbox.placing import RESUMABLE_BYTES, Place, Tally
 from airavata_mesos_plugin.sandbox.plan import SPARE_BYTES, Plan
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Source, Transfers
 
-LARGE_BYTES = 1024 * 1024
 _BATCH = 256  # files until a connection is offered to other fetches from the same agent
 _MOST_ERRORS = 8  # files that fail until the fetch is given up
 _GROWTH_BYTES = 16 * 1024 * 1024  # a file may be so much longer than listed without another look at the disk
@@ -58,8 +57,8 @@ class Transfer:
         Large files get a thread each, which copies with little help of the interpreter. All small ones
         together get one thread with the other connections.
         """
-        large = deque(entry for entry in self.plan.files if entry.size >= LARGE_BYTES)
-        small = deque(entry for entry in self.plan.files if entry.size < LARGE_BYTES)
+        large = deque(entry for entry in self.plan.files if entry.size >= RESUMABLE_BYTES)
+        small = deque(entry for entry in self.plan.files if entry.size < RESUMABLE_BYTES)
         threads = min(len(large), max(1, connections // 2) if small else connections)
         workers = [Worker(self, large, 1) for _ in range(threads)]
         if small:
@@ -102,32 +101,35 @@ class Worker:
         while self.queue and not transfer.abort.aborted:
             try:
                 with transfer.source.transfers(transfer.abort, self.connections) as transfers:
-                    for entry, body in transfers.each(self._batch(transfers)):
-                        self._try(entry, body)
+                    if self.connections == 1:
+                        for entry in self._batch():
+                            self._one(transfers, entry)
+                    else:
+                        for entry, body in transfers.each(self._batch()):
+                            self._try(entry, body)
             except AiravataMesosError as error:  # no connection was to be had, or it is all over
                 transfer.fail(error)
 
-    def _batch(self, transfers: Transfers) -> Iterator[Entry]:
-        """Files to be fetched whole; those that were begun are brought to their end on the way."""
-        offsets = self.transfer.plan.offsets
+    def _batch(self) -> Iterator[Entry]:
         for _ in range(_BATCH):
             if self.transfer.abort.aborted:
                 return
             try:
-                entry = self.queue.popleft()
+                yield self.queue.popleft()
             except IndexError:
                 return
-            if offsets and entry.name in offsets:
-                self._finish(transfers, entry, offsets[entry.name])
-            else:
-                yield entry
 
-    def _finish(self, transfers: Transfers, entry: Entry, offset: int) -> None:
+    def _one(self, transfers: Transfers, entry: Entry) -> None:
+        offset = self.transfer.plan.offsets.get(entry.name, 0)
+        if not offset:
+            for _, body in transfers.each([entry]):
+                self._try(entry, body)
+            return
         try:
-            body: Body | AiravataMesosError = transfers.rest(entry, offset)
+            rest: Body | AiravataMesosError = transfers.rest(entry, offset)
         except AiravataMesosError as error:
-            body = error
-        self._try(entry, body, offset)
+            rest = error
+        self._try(entry, rest, offset)
 
     def _try(self, entry: Entry, body: Body | AiravataMesosError, offset: int = 0) -> None:
         transfer = self.transfer
