@@ -36,9 +36,10 @@ PAUSE_SECONDS = 30.0
 AGE_SECONDS = 600.0
 """After this a helper gets no new requests: the account's groups may have changed."""
 
-OVERDUE_SECONDS = 3.0
+OVERDUE_SECONDS = 8.0
 OVERDUE_CALLS = 4
-"""With one request silent for so long, no more than so many of an account wait: they occupy threads."""
+"""With one request silent for so long, no more than so many of an account wait: they occupy threads. A host
+that stands still for some seconds is not yet a reason to refuse any."""
 
 MOST_LOST = 4
 """Helpers of an account that were killed and still hang in the kernel, until no more are started."""

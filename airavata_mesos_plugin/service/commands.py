@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 30.0
 """How long a command may keep us waiting for what it has to send."""
 
-GOODBYE_SECONDS = 1.0
-"""How long the last bytes may take on a connection that is being closed."""
+GOODBYE_SECONDS = 10.0
+"""How long the last bytes may take on a connection that is being closed. Callers may stand still for a while."""
 
 WORKERS = 16
 """Commands that are carried out at the same time; more wait for their turn."""

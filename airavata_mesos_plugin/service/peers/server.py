@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 30.0
 """How long a connection may keep us waiting: for its first byte, the rest of a frame, to take an answer."""
 
-GOODBYE_SECONDS = 1.0
+GOODBYE_SECONDS = 10.0
 """How long the last bytes may take that were written to a connection which is being closed."""
 
 IDLE_SECONDS = 600.0
