@@ -13,6 +13,8 @@ _PROCESS_MEMBERS = frozenset(
     ["name", "cmdline", "resources", "max_failures", "daemon", "ephemeral", "min_duration", "final", "logger"]
 )
 _DESTINATIONS = ("file", "console", "both", "none")
+_MODES = ("standard", "rotate")
+_LOG_SIZE, _BACKUPS = 104857600, 5
 
 
 class Refused(Exception):
@@ -25,7 +27,9 @@ class Refused(Exception):
 
 
 class Process:
-    """One process of a task.  `min_duration` in seconds; `max_failures` 0 means retried without limit."""
+    """One process of a task.  `min_duration` in seconds; `max_failures` 0 means retried without limit;
+    `rotation` is the size of a log in bytes and the number of older ones that are kept, or None.
+    """
 
     __slots__ = (
         "cmdline",
@@ -36,6 +40,7 @@ class Process:
         "max_failures",
         "min_duration",
         "name",
+        "rotation",
     )
 
     def __init__(
@@ -48,6 +53,7 @@ class Process:
         min_duration: int = 5,
         final: bool = False,
         destination: str = "file",
+        rotation: tuple[int, int] | None = None,
     ) -> None:
         self.name = name
         self.cmdline = cmdline
@@ -57,6 +63,7 @@ class Process:
         self.min_duration = min_duration
         self.final = final
         self.destination = destination
+        self.rotation = rotation
 
 
 class Task:
@@ -163,14 +170,7 @@ def _process(value: object, position: int) -> Process:
         raise _undecodable(f"{where} has unknown members: {', '.join(unknown)}")
     name = _text(members.get("name"), f"name of {where}")
     where = f"process {name}"
-    logger = members.get("logger")
-    destination = "file"
-    if logger is not None:
-        destination = _text(
-            _object(logger, f"logger of {where}").get("destination", "file"), "logger destination"
-        )
-    if destination not in _DESTINATIONS:
-        raise _undecodable(f"logger destination of {where} must be one of {', '.join(_DESTINATIONS)}")
+    destination, rotation = _logger(members.get("logger"), where)
     return Process(
         name=name,
         cmdline=_text(members.get("cmdline"), f"cmdline of {where}"),
@@ -180,7 +180,25 @@ def _process(value: object, position: int) -> Process:
         min_duration=_integer(members.get("min_duration"), 5, f"min_duration of {where}"),
         final=_boolean(members.get("final"), f"final of {where}"),
         destination=destination,
+        rotation=rotation,
     )
+
+
+def _logger(value: object, where: str) -> tuple[str, tuple[int, int] | None]:
+    """Where logs go, and how they are rotated."""
+    members = {} if value is None else _object(value, f"logger of {where}")
+    destination = _text(members.get("destination", "file"), "logger destination")
+    if destination not in _DESTINATIONS:
+        raise _undecodable(f"logger destination of {where} must be one of {', '.join(_DESTINATIONS)}")
+    mode = _text(members.get("mode", "standard"), "logger mode")
+    if mode not in _MODES:
+        raise _undecodable(f"logger mode of {where} must be one of {', '.join(_MODES)}")
+    if mode == "standard":
+        return destination, None
+    policy = members.get("rotate")
+    policy = {} if policy is None else _object(policy, f"rotation of {where}")
+    size = _integer(policy.get("log_size"), _LOG_SIZE, "log_size")
+    return destination, (size, _integer(policy.get("backups"), _BACKUPS, "backups"))
 
 
 def _order(value: object) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import signal
 
 from airavata_mesos_plugin.minicluster.executor.config import Process
+from airavata_mesos_plugin.minicluster.executor.rotation import run_between
 
 _SHELL = "/bin/bash"
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD)
@@ -30,11 +31,16 @@ def _outputs(process: Process, run: int, sandbox: str) -> tuple[int, int]:
         return null, os.dup(null)
     if process.destination == "console":
         return os.dup(1), os.dup(2)
-    directory = f"{sandbox}/.logs/{process.name}/{run}"
-    os.makedirs(directory, exist_ok=True)  # noqa: PTH103
+    directory = _log_directory(process, run, sandbox)
     return os.open(f"{directory}/stdout", _LOG_FLAGS, 0o644), os.open(
         f"{directory}/stderr", _LOG_FLAGS, 0o644
     )
+
+
+def _log_directory(process: Process, run: int, sandbox: str) -> str:
+    directory = f"{sandbox}/.logs/{process.name}/{run}"
+    os.makedirs(directory, exist_ok=True)  # noqa: PTH103
+    return directory
 
 
 def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int:
@@ -43,9 +49,11 @@ def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int
 
     Raises OSError when the logs cannot be made or no process can be forked.
     """
+    variables = environment(sandbox, role, path)
+    if process.rotation is not None and process.destination in ("file", "both"):
+        return _spawn_rotated(process, run, sandbox, variables, process.rotation)
     out, err = _outputs(process, run, sandbox)
     try:
-        variables = environment(sandbox, role, path)
         # Blocked over the fork: a signal before the exec would meet our handlers and be lost to the task.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
@@ -57,6 +65,37 @@ def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int
     finally:
         os.close(out)
         os.close(err)
+    return pid
+
+
+def _spawn_rotated(
+    process: Process, run: int, sandbox: str, variables: dict[str, str], rotation: tuple[int, int]
+) -> int:
+    directory = _log_directory(process, run, sandbox)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                run_between(
+                    lambda out, err: _fork(process.cmdline, sandbox, variables, out, err),
+                    directory,
+                    *rotation,
+                )
+            except OSError as error:
+                os.write(2, f"cannot write logs to {directory}: {error}\n".encode("utf-8", "replace"))
+            finally:
+                os._exit(127)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+def _fork(cmdline: str, sandbox: str, variables: dict[str, str], out: int, err: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _become(cmdline, sandbox, variables, out, err)
     return pid
 
 

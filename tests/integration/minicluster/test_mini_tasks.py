@@ -162,6 +162,55 @@ def test_death_by_signal_is_run_again(probe: Probe, work_dir: Path) -> None:
     assert log(run, "main", 1) == "done\n"
 
 
+def rotated(size: int, backups: int) -> dict[str, object]:
+    return {"mode": "rotate", "rotate": {"log_size": size, "backups": backups}}
+
+
+def test_logs_rotate_by_size(probe: Probe, work_dir: Path) -> None:
+    cmdline = "for i in $(seq 1000 1999); do echo line $i; done; echo last words >&2"
+    data = thermos(process("main", cmdline, logger=rotated(2000, 3)))
+    _, run = finished(probe, work_dir, "rotated", data)
+    logs = run / "sandbox" / ".logs" / "main" / "0"
+    assert sorted(path.name for path in logs.iterdir()) == [
+        *("stderr", "stdout", "stdout.1", "stdout.2", "stdout.3")
+    ]
+    parts = [(logs / f"stdout.{number}").read_text() for number in (3, 2, 1)]
+    assert all(2000 <= len(part) <= 2000 + 4096 for part in parts)
+    everything = "".join([*parts, (logs / "stdout").read_text()])
+    written = "".join(f"line {number}\n" for number in range(1000, 2000))
+    assert written.endswith(everything)
+    assert (logs / "stderr").read_text() == "last words\n"
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "state", "said"),
+    [
+        ("echo before; exit 3", "FAILED", "before\n"),
+        ("trap 'echo on TERM; exit 0' TERM; kill -TERM $$; sleep 60", "FINISHED", "on TERM\n"),
+        ("yes left behind >&1 & echo main; exit 0", "FINISHED", "main\n"),
+    ],
+)
+def test_processes_with_rotated_logs_end_as_others_do(
+    probe: Probe, work_dir: Path, cmdline: str, state: str, said: str
+) -> None:
+    data = thermos(process("main", cmdline, logger=rotated(100_000_000, 1)))
+    name = f"rotated-{state.lower()}-{len(cmdline)}"
+    task, run = finished(probe, work_dir, name, data)
+    assert events(task)[-1][0] == state
+    assert said in log(run, "main")
+
+
+def test_the_last_words_of_a_killed_process_are_in_its_rotated_log(probe: Probe, work_dir: Path) -> None:
+    cmdline = "trap 'echo $(seq 2000); exit 1' TERM; touch ready; while :; do sleep 0.1; done"
+    probe.create(job("rotated-kill", thermos(process("main", cmdline, logger=rotated(10_000_000, 1)))))
+    (task,) = probe.wait("rotated-kill", S.RUNNING)
+    run = run_dir(work_dir, task)
+    until((run / "sandbox" / "ready").exists)
+    probe.kill("rotated-kill")
+    probe.wait("rotated-kill", S.KILLED)
+    assert log(run, "main").split() == [str(number) for number in range(1, 2001)]
+
+
 def test_logs_can_be_dropped_or_sent_to_the_executor(probe: Probe, work_dir: Path) -> None:
     data = thermos(
         process("quiet", "echo lost", logger={"destination": "none"}),

@@ -53,6 +53,20 @@ def test_numbers_may_be_texts_and_unknown_members_outside_lists_are_dropped() ->
 
 
 @pytest.mark.parametrize(
+    ("logger", "rotation"),
+    [
+        ({}, None),
+        ({"mode": "standard", "rotate": {"log_size": 5}}, None),
+        ({"mode": "rotate"}, (104857600, 5)),
+        ({"mode": "rotate", "rotate": {"log_size": "2000", "backups": 0}}, (2000, 0)),
+    ],
+)
+def test_rotation_of_logs(logger: dict[str, Any], rotation: tuple[int, int] | None) -> None:
+    task = load(data(processes=[{"name": "a", "cmdline": "b", "logger": logger}]), CONTEXT)
+    assert task.processes[0].rotation == rotation
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("{{mesos.instance}} {{mesos.hostname}}", "3 node1"),
