@@ -156,7 +156,8 @@ class Framework:
     def observations(self, keys: Iterable[JobKey]) -> dict[JobKey, Any]:
         """What is known of these jobs, as the contract wants it."""
         with self._lock:
-            return {job.key: job.observation() for job in self.observe(keys)}
+            # What was taken back before its first launch never was on the cluster.
+            return {job.key: job.observation() for job in self.observe(keys) if not job.taken_back}
 
     def of_role(self, role: str) -> list[TrackedJob]:
         """All jobs of a role that are remembered."""

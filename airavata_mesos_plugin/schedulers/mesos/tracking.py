@@ -79,6 +79,11 @@ class TrackedJob:
     def waiting(self) -> bool:
         return self.ended is None and not self.members
 
+    @property
+    def taken_back(self) -> bool:
+        """It was cancelled before it was launched for the first time."""
+        return self.ended is not None and not self.members and not self.launch
+
     def task_id(self, index: int = 0) -> str:
         """Id of a task of the present or next launch."""
         key = self.key
