@@ -30,7 +30,7 @@ STATES = {
 
 FINAL_STATES = frozenset({"COMPLETE", "CANCELED", "FAILED"})
 
-END_OF_OUTPUT_SECONDS = 20.0
+END_OF_OUTPUT_SECONDS = 60.0
 """Airavata reads to the end of stdout without a limit of its own; here it is an error not to come to it."""
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

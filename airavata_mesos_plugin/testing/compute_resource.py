@@ -115,7 +115,7 @@ class ComputeResource:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             env=own_environment(),
             check=False,
         )
@@ -145,7 +145,7 @@ class ComputeResource:
         assert submission.job_id.isdecimal(), submission
         return submission
 
-    def finished(self, job: Submission, state: str, *, seconds: float = 40.0) -> Document:
+    def finished(self, job: Submission, state: str, *, seconds: float = 100.0) -> Document:
         """Wait until Airavata takes the job for over; it must then be ``state``. The job's document."""
         found = wait_for(
             lambda: self.airavata.state(job.job_id),
@@ -169,7 +169,7 @@ class ComputeResource:
         document: Document = self.client.ask("show", job.job_id)
         return document
 
-    def wait_for_phase(self, job: Submission, *phases: str, seconds: float = 30.0) -> Document:
+    def wait_for_phase(self, job: Submission, *phases: str, seconds: float = 60.0) -> Document:
         """Wait until the job is in one of the phases (`JobPhase`'s words); its document."""
         return wait_for(
             lambda: self.show(job),

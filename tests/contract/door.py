@@ -72,7 +72,7 @@ class Door:
         document: Document = self.site.client.ask("show", str(process.job_id))
         return document
 
-    def follow(self, gateway: Develop | Release017, process: Process, seconds: float = 60.0) -> list[str]:
+    def follow(self, gateway: Develop | Release017, process: Process, seconds: float = 100.0) -> list[str]:
         """Give the gateway each message as it comes, until the last one; all of them."""
         hear = self.heard.realtime if isinstance(gateway, Develop) else self.heard.mailed
         given: list[str] = []

@@ -71,7 +71,7 @@ class SshHost:
         """End the server; connections that are still open end with their client."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
 
     def _configuration(self) -> Iterator[str]:
         environment = {"HOME": str(self.home), "PATH": self.path}

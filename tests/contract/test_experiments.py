@@ -111,8 +111,9 @@ def test_017_failure(door: Door) -> None:
 
 
 def test_develop_cancels_a_running_job(door: Door) -> None:
-    process = door.develop.launch(experiment("echo begun; sleep 120", outputs=()))
+    process = door.develop.launch(experiment("echo begun; sleep 600", outputs=()))
     door.in_phase(process, "running")
+    wait_for(lambda: door.site.client.read(int(process.job_id), "App.stdout", 0)[0], b"begun\n".__eq__, "begun")
     door.develop.cancel(process)
     assert process.warnings == []
     assert (process.job_state, process.experiment_state) == ("CANCELED", "CANCELED")
@@ -124,7 +125,7 @@ def test_develop_cancels_a_running_job(door: Door) -> None:
 
 def test_017_cancels_a_running_job(door: Door) -> None:
     gateway = door.gateway(Release017)
-    process = gateway.launch(experiment("sleep 120", outputs=()))
+    process = gateway.launch(experiment("sleep 600", outputs=()))
     door.in_phase(process, "running")
     assert gateway.cancel(process) == "ACTIVE"
     assert door.follow(gateway, process)[-1] == "CANCELED"
@@ -135,7 +136,7 @@ def test_017_cancels_a_running_job(door: Door) -> None:
 def test_a_job_that_its_user_cancels_is_no_success_to_master(door: Door) -> None:
     """master itself never cancels; somebody does it on the host."""
     master = door.master
-    process = Process(experiment("sleep 120", outputs=()), master.scratch, realtime=False)
+    process = Process(experiment("sleep 600", outputs=()), master.scratch, realtime=False)
     for task in (master.set_up, master.stage_inputs, master.submit):
         assert master.attempt(process, task)
     door.in_phase(process, "running")
@@ -148,7 +149,7 @@ def test_a_job_that_its_user_cancels_is_no_success_to_master(door: Door) -> None
 
 def test_develop_cancels_a_waiting_job_which_never_runs(door: Door) -> None:
     mark = door.site.directory / "never"
-    first = door.develop.launch(experiment("sleep 120", outputs=(), directives=("#SBATCH -n 8",)))
+    first = door.develop.launch(experiment("sleep 600", outputs=(), directives=("#SBATCH -n 8",)))
     door.in_phase(first, "running")
     second = door.develop.launch(experiment(f"touch {mark}", outputs=()))
     assert door.develop.caller.letters(str(second.job_id)) == "PD"

@@ -20,7 +20,7 @@ def test_fifty_experiments_at_once(door: Door) -> None:
         return gateway.launch(Experiment(body, {"number": content}, (Output("copy"),)))
 
     def finish(process: Process) -> str:
-        return door.follow(gateway, process, seconds=90)[-1]
+        return door.follow(gateway, process)[-1]
 
     with ThreadPoolExecutor(WORKERS) as pool:
         processes = list(pool.map(launch, range(EXPERIMENTS)))

@@ -8,26 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from airavata_mesos_plugin import data_files
 from tests.contract.airavata_process import Experiment, Output, Process
 from tests.contract.door import Door, door_of, usual_site
 from tests.contract.losing_cluster import LosingCluster
+from tests.support.hasty_wrapper import hasty_templates
 from tests.support.site import Site, lines
 from tests.support.waiting import wait_for
-
-LIMIT = "limit={{ limit_centiseconds }}"
 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """Behind this door a minute of wall time lasts 1.5 seconds: -t knows nothing below a minute."""
+    """Behind this door a minute of wall time is over soon: -t knows nothing below a minute."""
     directory = tmp_path_factory.mktemp("hasty")
-    original = (data_files.directory("templates") / "wrapper" / "run.sh.j2").read_text()
-    assert original.count(LIMIT) == 1
-    override = directory / "templates" / "wrapper" / "run.sh.j2"
-    override.parent.mkdir(parents=True)
-    override.write_text(original.replace(LIMIT, "limit={{ limit_centiseconds // 40 }}"))
-    slow = usual_site(directory, template_directories=[str(directory / "templates")])
+    slow = usual_site(directory, template_directories=[hasty_templates(directory)])
     with door_of(slow, directory) as door:
         yield door
 
@@ -57,7 +50,7 @@ def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Los
 
 
 TOO_LONG = Experiment(
-    "echo begun; echo half > part; sleep 60", outputs=(Output("part"),), wall_time="00:1:00"
+    "echo begun; echo half > part; : > up; sleep 600", outputs=(Output("part"),), wall_time="00:1:00"
 )
 
 

@@ -25,7 +25,7 @@ def test_fifty_submissions_at_once_give_fifty_jobs(site: Site) -> None:
         lambda: site.airavata.count("running") + site.airavata.count("pending"),
         (0).__eq__,
         "all over",
-        seconds=90,
+        seconds=100,
     )
     for document in site.client.ask("jobs", "--all"):
         assert document["state"] == "COMPLETED", document

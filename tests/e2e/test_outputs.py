@@ -126,9 +126,11 @@ def test_links_never_lead_out_of_the_working_directory(site: Site) -> None:
     (outside / "target").write_text("untouched\n")
     work = site.work()
     # The link is made by the user here while the job runs: the sandbox cannot make it.
-    job = site.accepted("mkdir sub; echo bad > sub/target; sleep 1", work)
+    go = site.directory / "links-go"
+    job = site.accepted(f"mkdir sub; echo bad > sub/target; while [ ! -e {go} ]; do sleep 0.1; done", work)
     site.in_phase(job, "running")
     (work / "sub").symlink_to(outside)
+    go.touch()
     document = site.finished(job, "COMPLETE")
     assert (outside / "target").read_text() == "untouched\n"
     assert sorted(path.name for path in outside.iterdir()) == ["target"]

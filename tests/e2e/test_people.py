@@ -19,7 +19,11 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def ended(site: Site) -> Submission:
-    job = site.accepted("echo out; echo err >&2; echo data > 'a file'; sleep 0.3; exit 3")
+    go = site.directory / "ended-go"
+    waiting = f"while [ ! -e {go} ]; do sleep 0.1; done"
+    job = site.accepted(f"echo out; echo err >&2; echo data > 'a file'; {waiting}; exit 3")
+    site.in_phase(job, "running")
+    go.touch()
     site.finished(job, "FAILED")
     return job
 
@@ -53,7 +57,7 @@ def test_submit_refuses_as_sbatch_does(site: Site) -> None:
 
 
 def test_jobs_lists_active_ones_and_with_all_the_others(site: Site, ended: Submission) -> None:
-    active = site.accepted("sleep 60")
+    active = site.accepted("sleep 600")
     names = [line.split("\t")[0] for line in site.cli("jobs").stdout.splitlines()]
     assert names[0] == "ID"
     assert active.job_id in names
@@ -70,7 +74,7 @@ def test_show_tells_phases_times_and_events(site: Site, ended: Submission) -> No
     assert job["working_directory"] == str(ended.directory)
     assert job["job_key"].startswith("airavata/prod/")
     assert set(job["phase_seconds"]) == {"accepted", "submitting", "queued", "running", "fetching"}
-    assert 0.2 < job["phase_seconds"]["running"] < 30
+    assert job["phase_seconds"]["running"] == pytest.approx(job["ended_at"] - job["started_at"], abs=0.01)
     assert [event["phase"] for event in job["events"]] == [
         *("accepted", "submitting", "queued", "running", "fetching", "failed")
     ]
@@ -92,7 +96,7 @@ def test_outputs_lists_what_came(site: Site, ended: Submission) -> None:
 
 
 def test_outputs_of_a_running_job_are_not_there_yet(site: Site) -> None:
-    job = site.accepted("sleep 60")
+    job = site.accepted("sleep 600")
     done = site.cli("outputs", job.job_id, code=1)
     assert f"job {job.job_id} is" in done.stderr
     site.airavata.cancel(job.job_id)
@@ -130,7 +134,7 @@ def test_logs_without_follow_give_what_there_is(site: Site) -> None:
 
 
 def test_cancel_ends_jobs_and_leaves_those_that_are_over(site: Site, ended: Submission) -> None:
-    job = site.accepted("sleep 60")
+    job = site.accepted("sleep 600")
     text = site.cli("cancel", job.job_id, ended.job_id).stdout.splitlines()
     assert text == [
         f"job {job.job_id}: is being cancelled",
@@ -260,7 +264,7 @@ def test_settings_of_the_environment_are_used(tmp_path: Path) -> None:
         env=environment(AIRAVATA_MESOS_HOME=str(tmp_path / "other")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 1

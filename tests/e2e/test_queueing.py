@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.airavata_script import JobScript
-from tests.support.site import Site, lines, running_site
+from tests.support.site import Site, SiteFactory, lines, running_site
 from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with one CPU."""
-    with running_site(tmp_path_factory.mktemp("small"), cpus=1) as site:
+    """A site with one CPU, on which a script has long to end."""
+    settings = {"queues": {"kill_grace_seconds": 60}}
+    with running_site(tmp_path_factory.mktemp("small"), cpus=1, settings=settings) as site:
         yield site
 
 
@@ -48,14 +49,14 @@ def test_a_job_waits_for_a_cpu_with_the_reason_and_runs_later(small: Site) -> No
 
 def test_a_waiting_job_that_is_cancelled_never_runs(small: Site) -> None:
     mark = small.directory / "never"
-    first = small.accepted("sleep 120")
+    first = small.accepted("sleep 600")
     small.in_phase(first, "running")
     second = small.accepted(f"echo ran >> {mark}")
     small.in_phase(second, "queued")
 
     answer = small.airavata.cancel(second.job_id)
     assert (answer.stdout, answer.stderr, answer.exit_code) == ("", "", 0)
-    document = small.finished(second, "CANCELED", seconds=10)
+    document = small.finished(second, "CANCELED")
     assert small.airavata.letters(second.job_id) == "CA"
     assert small.airavata.accounted_state(second.job_id) == "CANCELED"
     assert document["started_at"] is None
@@ -74,22 +75,22 @@ def test_a_job_cancelled_right_after_its_submission_never_ends_otherwise(small: 
     """The kill may come before, while or after the scheduler is told of the job."""
     jobs = []
     for _ in range(6):
-        job = small.accepted("sleep 60")
+        job = small.accepted("sleep 600")
         assert small.airavata.cancel(job.job_id).exit_code == 0
         jobs.append(job)
     for job in jobs:
-        small.finished(job, "CANCELED", seconds=20)
+        small.finished(job, "CANCELED")
 
 
 def test_a_second_cancel_changes_nothing(small: Site) -> None:
-    script = JobScript(small.work(), "trap 'echo term >> terms; sleep 1; exit 0' TERM; sleep 60 & wait")
+    script = JobScript(small.work(), "trap 'echo term >> terms; sleep 1; exit 0' TERM; sleep 600 & wait")
     job = small.accepted(script)
     small.in_phase(job, "running")
     wait_for(lambda: small.airavata.letters(job.job_id), "R".__eq__, "running")
     for _ in range(3):
         answer = small.airavata.cancel(job.job_id)
         assert (answer.stdout, answer.stderr, answer.exit_code) == ("", "", 0)
-    small.finished(job, "CANCELED", seconds=20)
+    small.finished(job, "CANCELED")
     for _ in range(2):
         assert small.airavata.cancel(job.job_id).exit_code == 0
     assert small.airavata.letters(job.job_id) == "CA"
@@ -99,19 +100,19 @@ def test_a_second_cancel_changes_nothing(small: Site) -> None:
 
 def test_a_cancelled_job_is_shown_as_running_until_it_has_really_ended(small: Site) -> None:
     """A script may use its grace time; a terminal letter before its end would cost its outputs."""
-    job = small.accepted("trap 'sleep 1; echo saved > checkpoint; exit 0' TERM; sleep 60 & wait")
-    small.in_phase(job, "running")
+    job = small.accepted("trap 'sleep 1; echo saved > checkpoint; exit 0' TERM; echo up; sleep 600 & wait")
+    small.wrote(job, "up\n")
     small.airavata.cancel(job.job_id)
-    small.finished(job, "CANCELED", seconds=20)
+    small.finished(job, "CANCELED")
     assert lines(job.directory / "checkpoint") == ["saved"]
 
 
-def test_a_script_that_ignores_the_cancel_is_ended_after_the_grace_time(small: Site) -> None:
-    job = small.accepted("trap '' TERM; echo stubborn; while true; do sleep 1; done")
-    small.in_phase(job, "running")
-    wait_for(lambda: small.client.read(int(job.job_id), "App.stdout", 0)[0], b"stubborn\n".__eq__, "started")
-    small.airavata.cancel(job.job_id)
-    small.finished(job, "CANCELED", seconds=25)
+def test_a_script_that_ignores_the_cancel_is_ended_after_the_grace_time(own_site: SiteFactory) -> None:
+    site = own_site()
+    job = site.accepted("trap '' TERM; echo stubborn; while true; do sleep 1; done")
+    site.wrote(job, "stubborn\n")
+    site.airavata.cancel(job.job_id)
+    site.finished(job, "CANCELED")
     assert lines(job.directory / "App.stdout") == ["stubborn"]
 
 

@@ -46,7 +46,7 @@ def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -73,7 +73,7 @@ def test_killed_while_many_submit(crashing: Site) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         tasks = [pool.submit(submit, f"job{number}") for number in range(24)]
-        assert enough.wait(30)
+        assert enough.wait(60)
         crashing.kill()
         for task in tasks:
             task.result()
@@ -118,29 +118,40 @@ def test_killed_and_started_while_a_job_runs(crashing: Site) -> None:
     ended_once(crashing, job)
 
 
+def caught(site: Site, end: Callable[[], None], name: str, more: str) -> Submission:
+    """A job during whose fetch the daemon was ended: its file `large` was on its way then."""
+    for _ in range(8):
+        (site.directory / "runs").unlink(missing_ok=True)
+        job = site.accepted(body(site, name, more))
+        large = job.directory / "large"
+        wait_for(lambda: [*large.parent.glob("*large*")], bool, "a part file", pause=0.001)  # noqa: B023
+        end()
+        if not large.exists():
+            return job
+        site.start()  # we were too late
+        site.finished(job, "COMPLETE")
+        large.unlink()
+    raise AssertionError("the fetch was over each time")
+
+
 def test_killed_while_outputs_come(crashing: Site) -> None:
     size = 512 * 1024 * 1024
     more = f"mkdir d; for i in $(seq 300); do echo $i > d/$i; done; head -c {size} /dev/zero > large"
-    job = crashing.accepted(body(crashing, "outputs", more))
-    wait_for(lambda: list(job.directory.glob(".large*")), bool, "a part file", pause=0.001)
-    crashing.kill()
-    assert not (job.directory / "large").exists()
+    job = caught(crashing, crashing.kill, "outputs", more)
     crashing.start()
-    assert crashing.airavata.letters(job.job_id) == "R"
+    letters = crashing.airavata.letters(job.job_id)
+    assert letters == "R" or (job.directory / "large").stat().st_size == size
     crashing.finished(job, "COMPLETE")
     assert (job.directory / "large").stat().st_size == size
     assert len(list((job.directory / "d").iterdir())) == 300
     assert list(job.directory.glob(".*")) == []
-    assert ran(crashing) == ["outputs"]
+    assert ran(crashing).count("outputs") == 1
     (job.directory / "large").unlink()
 
 
 def test_stopped_in_order_while_outputs_come(crashing: Site) -> None:
     size = 512 * 1024 * 1024
-    job = crashing.accepted(f"head -c {size} /dev/zero > large")
-    wait_for(lambda: list(job.directory.glob(".large*")), bool, "a part file", pause=0.001)
-    crashing.stop()
-    assert not (job.directory / "large").exists()
+    job = caught(crashing, crashing.stop, "outputs", f"head -c {size} /dev/zero > large")
     crashing.start()
     crashing.finished(job, "COMPLETE")
     assert (job.directory / "large").stat().st_size == size
@@ -148,12 +159,12 @@ def test_stopped_in_order_while_outputs_come(crashing: Site) -> None:
 
 
 def test_a_cancel_that_was_answered_survives(crashing: Site) -> None:
-    job = crashing.accepted("sleep 120")
+    job = crashing.accepted("sleep 600")
     crashing.in_phase(job, "running")
     assert crashing.airavata.cancel(job.job_id).exit_code == 0
     crashing.kill()
     crashing.start()
-    crashing.finished(job, "CANCELED", seconds=25)
+    crashing.finished(job, "CANCELED")
 
 
 def test_terminal_letters_survive(crashing: Site) -> None:
@@ -220,7 +231,7 @@ def test_a_scheduler_that_hangs_changes_no_state(own_site: SiteFactory) -> None:
 def test_a_job_that_a_scheduler_forgot_ends_as_lost_and_never_as_completed(own_site: SiteFactory) -> None:
     site = own_site(clusters={"absence_seconds": 2})
     assert site.minicluster is not None
-    job = site.accepted("sleep 120")
+    job = site.accepted("sleep 600")
     site.in_phase(job, "running")
     site.minicluster.program.kill()
     wait_for(lambda: site.client.ask("status")["clusters"][0]["trouble"], bool, "known that nobody answers")

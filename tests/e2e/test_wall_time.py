@@ -7,24 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from airavata_mesos_plugin import data_files
 from tests.contract.airavata_script import JobScript
+from tests.support.hasty_wrapper import hasty_templates
 from tests.support.site import Site, lines, running_site
 from tests.support.waiting import wait_for
-
-LIMIT = "limit={{ limit_centiseconds }}"
 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site on which a minute of wall time lasts 1.5 seconds: -t knows nothing below a minute."""
+    """A site on which a minute of wall time is over soon: -t knows nothing below a minute."""
     directory = tmp_path_factory.mktemp("hasty")
-    original = (data_files.directory("templates") / "wrapper" / "run.sh.j2").read_text()
-    assert original.count(LIMIT) == 1
-    override = directory / "templates" / "wrapper" / "run.sh.j2"
-    override.parent.mkdir(parents=True)
-    override.write_text(original.replace(LIMIT, "limit={{ limit_centiseconds // 40 }}"))
-    with running_site(directory, settings={"template_directories": [str(directory / "templates")]}) as site:
+    settings = {"template_directories": [hasty_templates(directory)], "queues": {"kill_grace_seconds": 30}}
+    with running_site(directory, settings=settings) as site:
         yield site
 
 
@@ -33,8 +27,8 @@ def minute(work: Path, command: str) -> JobScript:
 
 
 def test_a_job_is_ended_at_its_wall_time_and_keeps_its_outputs(hasty: Site) -> None:
-    job = hasty.accepted(minute(hasty.work(), "echo begun; echo half > part; sleep 60; echo never"))
-    document = hasty.finished(job, "FAILED", seconds=15)
+    job = hasty.accepted(minute(hasty.work(), "echo begun; echo half > part; : > up; sleep 600; echo never"))
+    document = hasty.finished(job, "FAILED")
     assert hasty.airavata.letters(job.job_id) == "TO"
     sacct = hasty.airavata.execute(f"sacct -X -n -P -o State,ExitCode,Timelimit -j {job.job_id}")
     assert sacct.stdout == "TIMEOUT|0:0|00:01:00\n"
@@ -51,8 +45,9 @@ def test_a_job_that_ends_before_is_not_touched(hasty: Site) -> None:
 
 
 def test_a_script_may_save_its_work_in_the_grace_time(hasty: Site) -> None:
-    job = hasty.accepted(minute(hasty.work(), "trap 'echo saved > checkpoint; exit 0' TERM; sleep 60 & wait"))
-    hasty.finished(job, "FAILED", seconds=15)
+    save = "trap 'echo saved > checkpoint; exit 0' TERM; : > up; sleep 600 & wait"
+    job = hasty.accepted(minute(hasty.work(), save))
+    hasty.finished(job, "FAILED")
     assert hasty.airavata.letters(job.job_id) == "TO"
     assert lines(job.directory / "checkpoint") == ["saved"]
 
@@ -61,9 +56,12 @@ def test_a_script_that_ignores_the_limit_is_killed_with_all_its_children(hasty: 
     pids = hasty.directory / "pids"
     child = "(trap '' TERM; setsid sleep 1000 & echo $!; exec sleep 1001) & echo $!"
     job = hasty.accepted(
-        minute(hasty.work(), f"trap '' TERM; {{ {child}; }} > {pids}; while :; do sleep 1; done")
+        minute(
+            hasty.work(),
+            f"trap '' TERM; {{ {child}; }} > {pids}; : > stubborn; : > up; while :; do sleep 1; done",
+        )
     )
-    hasty.finished(job, "FAILED", seconds=20)
+    hasty.finished(job, "FAILED")
     assert hasty.airavata.letters(job.job_id) == "TO"
     started = [int(text) for text in lines(pids)]
     assert len(started) == 2

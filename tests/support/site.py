@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.testing.airavata_caller import Submission
 from airavata_mesos_plugin.testing.compute_resource import CLI, ComputeResource, Document
 from airavata_mesos_plugin.testing.minicluster_process import MiniclusterProcess as Minicluster
 from airavata_mesos_plugin.testing.programs import own_environment as environment
+from tests.support.waiting import wait_for
 
 __all__ = ["CLI", "Document", "Minicluster", "Site", "SiteFactory", "environment", "lines", "running_site"]
 
@@ -27,9 +29,20 @@ class Site(ComputeResource):
         super().__init__(directory, minicluster, settings, prefix)
         self.minicluster = minicluster
 
-    def in_phase(self, job: Submission, *phases: str, seconds: float = 30.0) -> Document:
+    def in_phase(self, job: Submission, *phases: str, seconds: float = 60.0) -> Document:
         """Wait until the job is in one of the phases; its document."""
         return self.wait_for_phase(job, *phases, seconds=seconds)
+
+    def wrote(self, job: Submission, text: str, name: str = "App.stdout") -> None:
+        """Wait until an output of a running job has just this text."""
+
+        def look() -> str:
+            try:
+                return self.client.read(int(job.job_id), name, 0)[0].decode()
+            except AiravataMesosError as error:
+                return str(error)
+
+        wait_for(look, text.__eq__, f"{text!r} in {name}", context=lambda: str(self.show(job)))
 
 
 @contextmanager
