@@ -101,7 +101,7 @@ def test_a_second_cancel_changes_nothing(small: Site) -> None:
 def test_a_cancelled_job_is_shown_as_running_until_it_has_really_ended(small: Site) -> None:
     """A script may use its grace time; a terminal letter before its end would cost its outputs."""
     job = small.accepted("trap 'sleep 1; echo saved > checkpoint; exit 0' TERM; echo up; sleep 600 & wait")
-    small.wrote(job, "up\n")
+    small.wrote(job.job_id, "up\n")
     small.airavata.cancel(job.job_id)
     small.finished(job, "CANCELED")
     assert lines(job.directory / "checkpoint") == ["saved"]
@@ -110,7 +110,7 @@ def test_a_cancelled_job_is_shown_as_running_until_it_has_really_ended(small: Si
 def test_a_script_that_ignores_the_cancel_is_ended_after_the_grace_time(own_site: SiteFactory) -> None:
     site = own_site()
     job = site.accepted("trap '' TERM; echo stubborn; while true; do sleep 1; done")
-    site.wrote(job, "stubborn\n")
+    site.wrote(job.job_id, "stubborn\n")
     site.airavata.cancel(job.job_id)
     site.finished(job, "CANCELED")
     assert lines(job.directory / "App.stdout") == ["stubborn"]

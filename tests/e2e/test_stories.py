@@ -66,7 +66,7 @@ def test_a_job_goes_from_submission_to_its_end(
 def test_a_running_job_that_is_cancelled_ends_as_cancelled_with_what_it_wrote(site: Site) -> None:
     mark = site.directory / "after-cancel"
     job = site.accepted(f"echo partial > part.txt; echo before; sleep 600; echo after > {mark}")
-    site.wrote(job, "before\n")
+    site.wrote(job.job_id, "before\n")
     wait_for(lambda: site.airavata.letters(job.job_id), "R".__eq__, "running")
 
     answer = site.airavata.cancel(job.job_id)

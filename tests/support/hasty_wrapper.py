@@ -11,17 +11,17 @@ _CHANGES = (
     # A machine that stands still must not end a script before it has come to its point.
     (
         "        read_clock\n        if ",
-        "        read_clock\n        [[ -n $ending || -e $sandbox/up ]] || deadline=$((now + limit))\n        if ",
+        "        read_clock\n        [[ -n $ending || -e up ]] || deadline=$((now + limit))\n        if ",
     ),
     (
         "    deadline=$((now + grace))\n",
-        "    [[ ! -e $sandbox/stubborn ]] || grace=100\n    deadline=$((now + grace))\n",
+        "    [[ ! -e stubborn ]] || grace=100\n    deadline=$((now + grace))\n",
     ),
 )
 
 
 def hasty_templates(directory: Path) -> str:
-    """A directory of templates: a minute of wall time lasts 0.6 s from when the script has made the file `up`.
+    """A directory of templates: a minute of wall time lasts 0.6 s, from when the script made the file `up`.
 
     A script that has made the file `stubborn` has a second to end, instead of the grace time of its queue.
     """

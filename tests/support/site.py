@@ -33,16 +33,16 @@ class Site(ComputeResource):
         """Wait until the job is in one of the phases; its document."""
         return self.wait_for_phase(job, *phases, seconds=seconds)
 
-    def wrote(self, job: Submission, text: str, name: str = "App.stdout") -> None:
-        """Wait until an output of a running job has just this text."""
+    def wrote(self, job_id: str, text: str, name: str = "App.stdout") -> None:
+        """Wait until an output of a job, which may still run, has just this text."""
 
         def look() -> str:
             try:
-                return self.client.read(int(job.job_id), name, 0)[0].decode()
+                return self.client.read(int(job_id), name, 0)[0].decode()
             except AiravataMesosError as error:
                 return str(error)
 
-        wait_for(look, text.__eq__, f"{text!r} in {name}", context=lambda: str(self.show(job)))
+        wait_for(look, text.__eq__, f"{text!r} in {name}", context=lambda: self.daemon.log)
 
 
 @contextmanager
