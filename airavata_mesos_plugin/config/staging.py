@@ -19,6 +19,13 @@ class StagingSettings(Settings):
     link_lifetime_seconds: int = Field(
         30 * 86400, gt=0, description="how long a job may wait until its download address expires"
     )
+    transfers: int = Field(
+        32, gt=0, description="jobs whose inputs are sent at the same time; others wait in line"
+    )
+    bandwidth_mb_per_second: float | None = Field(
+        None, gt=0, description="of all inputs together, in 10^6 bytes; none: no limit"
+    )
+    job_bandwidth_mb_per_second: float | None = Field(None, gt=0, description="of the inputs of one job")
 
 
 class InputSettings(Settings):

@@ -13,6 +13,9 @@ from airavata_mesos_plugin.config import QueueSettings
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.templating import StageIn
 
+FETCHED_NAME = "inputs.tar"
+"""Last part of the address from which Mesos' fetcher gets the archive; it goes by how a name ends."""
+
 
 class InputMethod(Protocol):
     """One way. It keeps nothing, so it may be used from several threads."""

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Generator, Iterator
 
+from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import NotFound, StagingError
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.control_files import control_files
 from airavata_mesos_plugin.provider.input_methods import input_method
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import archive, layout
-from airavata_mesos_plugin.sandbox.relocation import relocate
-from airavata_mesos_plugin.templating import wrapper_context
+from airavata_mesos_plugin.sandbox import archive
+from airavata_mesos_plugin.sandbox.digests import Digests
 
 
 class InputSource:
-    """Gives the holder of a ticket the inputs of its job."""
+    """Gives the holder of a ticket the inputs of its job. Safe to use from several threads."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._digests = Digests()
 
-    def open(self, ticket: str) -> Iterator[bytes]:
-        """The archive of the job that ``ticket`` was issued for, made while it is read. Repeatable.
+    @property
+    def clock(self) -> Clock:
+        """The clock by which tickets expire."""
+        return self._parts.clock
+
+    def job(self, ticket: str) -> JobRecord:
+        """The job that ``ticket`` was issued for.
 
         Raises NotFound for a ticket that is not ours, has expired, is of an earlier attempt, or whose job
         is over: whoever asks learns nothing else.
@@ -31,52 +39,42 @@ class InputSource:
         record = self._parts.ledger.job(holder.job_id)
         if record.attempt != holder.attempt or record.phase.rank >= JobPhase.FETCHING.rank:
             raise NotFound("no such address")
-        return self._stream(record)
+        return record
 
-    def _stream(self, record: JobRecord) -> Iterator[bytes]:
-        ledger = self._parts.ledger
-        method = input_method(self._parts.settings.queue(record.request.queue))
+    def stream(self, record: JobRecord, start: int = 0, lead: bytes = b"") -> Generator[bytes, None, None]:
+        """The archive of a job from byte ``start`` on, made while it is read. A repeat gives the same bytes.
+
+        ``lead`` is what was sent before the archive; then ``start`` must be 0. Raises StagingError, also in
+        the middle, when an input is not as it was at submission; the job's history names it then.
+        """
+        key = record.id, record.attempt
+        position, digest = self._digests.before(key, start)
+        if lead:
+            digest = hashlib.sha256(lead)
         try:
-            yield from self._parts.files_of(record.request.uid).open_archive(
-                record.request.working_directory,
-                method.sent(ledger.snapshot(record.id)),
-                self._control_files(record),
-            )
+            for piece in self._archive(record, position):
+                digest.update(piece)
+                position += len(piece)
+                if not lead:
+                    self._digests.note(key, position, digest)
+                if position > start:
+                    yield piece[max(0, start - (position - len(piece))) :]
         except StagingError as error:
-            ledger.note(record.id, source="staging", reason=str(error))
+            self._note_once(record, str(error))
             raise
+        yield archive.ending(digest.hexdigest())[max(0, start - position) :]
 
-    def _control_files(self, record: JobRecord) -> list[archive.Member]:
-        script = self._parts.ledger.script(record.id)
-        for change in self._parts.script_filters:
-            script = change(script)
-        # The same at every call, so that a download which broke off can go on.
-        token = f"@SANDBOX-{self._parts.tickets.marker(record.id, record.attempt)}@"
-        request = record.request
-        script = relocate(script, [request.working_directory, *request.working_directory_aliases], token)
-        queue = self._parts.settings.queue(request.queue)
-        wrapper = self._parts.templates.render_wrapper(
-            wrapper_context(record, queue, self._parts.settings, token)
+    def _archive(self, record: JobRecord, start: int) -> Iterator[bytes]:
+        method = input_method(self._parts.settings.queue(record.request.queue))
+        return self._parts.files_of(record.request.uid).open_archive(
+            record.request.working_directory,
+            method.sent(self._parts.ledger.snapshot(record.id)),
+            control_files(self._parts, record),
+            start=start,
         )
-        spellings = [request.working_directory, *request.working_directory_aliases]
-        environment = _relocated(self._parts.ledger.environment(record.id), spellings, token)
-        files = [
-            ("run.sh", wrapper.encode(), 0o700),
-            ("script", script.encode(), 0o700),
-            ("environment", environment.encode("utf-8", "surrogateescape"), 0o600),
-            ("bin/srun", self._parts.templates.render_srun().encode(), 0o700),
-        ]
-        return [
-            archive.Member(f"{layout.CONTROL_DIRECTORY}/{name}", data, mode) for name, data, mode in files
-        ]
 
-
-def _relocated(environment: str, directories: Sequence[str], token: str) -> str:
-    """The variables with ``token`` where a value names the working directory."""
-    if not environment or token in environment:
-        return environment
-    pairs = (variable.partition("=") for variable in environment.split("\0"))
-    return (
-        "\0".join(f"{name}={relocate(value, directories, token)}" for name, equals, value in pairs if equals)
-        + "\0"
-    )
+    def _note_once(self, record: JobRecord, reason: str) -> None:
+        """Agents try more than once; one entry in the history of the job is enough."""
+        told = [event.reason for event in self._parts.ledger.events(record.id) if event.source == "staging"]
+        if told[-1:] != [reason]:
+            self._parts.ledger.note(record.id, source="staging", reason=reason)

@@ -127,8 +127,10 @@ class Worker:
             extra.append(Member(name, request.body[position : position + size], mode))
             position += size
         snapshot = request.body[position:].decode("ascii")
-        for chunk in self._files.open_archive(request.text("directory"), snapshot, extra):
-            stream.send({"kind": "data"}, chunk)
+        directory, start = request.text("directory"), request.number("start")
+        with _signs_of_life(stream, directory):  # it may take a while to get to where the daemon begins
+            for chunk in self._files.open_archive(directory, snapshot, extra, start=start):
+                stream.send({"kind": "data"}, chunk)
         stream.send({"kind": "done"})
 
     def _fetch(self, request: wire.Frame, stream: _Stream) -> None:

@@ -127,10 +127,13 @@ class AccountFiles:
         with _well_formed():
             return [ChangedFile(str(name), int(size)) for name, size in json.loads(body)]
 
-    def open_archive(self, directory: str, snapshot_text: str, extra: Sequence[Member]) -> Iterator[bytes]:
+    def open_archive(
+        self, directory: str, snapshot_text: str, extra: Sequence[Member], *, start: int = 0
+    ) -> Iterator[bytes]:
         head = {
             "kind": "archive",
             "directory": directory,
+            "start": start,
             "extra": [(member.name, member.mode, len(member.content)) for member in extra],
         }
         body = [*(member.content for member in extra), snapshot_text.encode("ascii")]

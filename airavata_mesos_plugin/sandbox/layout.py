@@ -11,6 +11,9 @@ CONTROL_DIRECTORY = ".airavata-mesos"
 
 RESULT_FILE = f"{CONTROL_DIRECTORY}/result"
 
+DIGEST_FILE = f"{CONTROL_DIRECTORY}/inputs.sha256"
+"""What the archive with the inputs says about itself."""
+
 THERMOS_LOGS = ".logs"
 """Output of the Thermos processes, ``.logs/<process>/<run>/stdout`` (Aurora 0.22)."""
 

@@ -45,9 +45,9 @@ class OwnFiles(OwnPaths):
         return [ChangedFile(file.name, file.size) for file in now.files if _look(file) not in before]
 
     def open_archive(
-        self, directory: str, snapshot_text: str, extra: Sequence[archive.Member]
+        self, directory: str, snapshot_text: str, extra: Sequence[archive.Member], *, start: int = 0
     ) -> Iterator[bytes]:
-        return archive.stream(directory, snapshot.Snapshot.from_json(snapshot_text), extra)
+        return archive.stream(directory, snapshot.Snapshot.from_json(snapshot_text), extra, start=start)
 
     def fetch(
         self,

@@ -67,7 +67,9 @@ class UserFiles(PathRights, Protocol):
     ) -> list[ChangedFile]:
         """The files that are new or changed since the snapshot. Raises StagingError."""
 
-    def open_archive(self, directory: str, snapshot_text: str, extra: Sequence[Member]) -> Iterator[bytes]:
+    def open_archive(
+        self, directory: str, snapshot_text: str, extra: Sequence[Member], *, start: int = 0
+    ) -> Iterator[bytes]:
         """As `archive.stream`. Raises StagingError."""
 
     def fetch(

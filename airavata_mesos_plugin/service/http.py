@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import logging
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
 from airavata_mesos_plugin.config import StagingSettings
-from airavata_mesos_plugin.errors import AiravataMesosError, ConfigurationError, NotFound
+from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.provider import Provider
-
-log = logging.getLogger(__name__)
-
-READERS = 32
-"""Downloads of inputs whose next piece is read at the same time."""
+from airavata_mesos_plugin.service.inputs import InputsRoute
 
 
 class StagingServer:
@@ -27,8 +19,7 @@ class StagingServer:
     def __init__(self, settings: StagingSettings, port_file: Path) -> None:
         self._settings = settings
         self._port_file = port_file
-        # One's own, so that files which are slow to read hold up nothing else of the daemon.
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="inputs")
+        self._inputs: InputsRoute | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -41,10 +32,16 @@ class StagingServer:
 
     async def start(self, provider: Provider) -> None:
         """Listen. Raises ConfigurationError when the address cannot be used."""
+        self._inputs = InputsRoute(provider.inputs, self._settings, provider.inputs.clock)
         application = web.Application()
-        application[_PROVIDER] = provider
-        application[_POOL] = self._pool
-        application.add_routes([web.get("/inputs/{ticket}", _inputs), web.get("/health", _health)])
+        application.add_routes(
+            [
+                *self._inputs.routes(),
+                web.get("/health", _health),
+                # Whoever tries other methods or paths learns nothing about what there is.
+                web.route("*", "/{anything:.*}", _nothing),
+            ]
+        )
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
         for port in self._candidates():
@@ -68,7 +65,9 @@ class StagingServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
 
     def _candidates(self) -> list[int]:
         """Ports to try. Jobs that wait know the address of the last run, so that comes first."""
@@ -80,37 +79,9 @@ class StagingServer:
             return [0]
 
 
-_PROVIDER = web.AppKey("provider", Provider)
-_POOL = web.AppKey("pool", ThreadPoolExecutor)
-
-
 async def _health(_request: web.Request) -> web.Response:
     return web.Response(text="OK\n")
 
 
-async def _inputs(request: web.Request) -> web.StreamResponse:
-    loop = asyncio.get_running_loop()
-    pool = request.app[_POOL]
-    try:
-        chunks = await loop.run_in_executor(
-            pool, request.app[_PROVIDER].inputs.open, request.match_info["ticket"]
-        )
-    except NotFound:
-        raise web.HTTPNotFound from None
-    response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
-    await response.prepare(request)
-    try:
-        while (chunk := await loop.run_in_executor(pool, _next, chunks)) is not None:
-            await response.write(chunk)
-    except AiravataMesosError as error:
-        log.warning("inputs: %s", error)
-        # A chunked answer without its last chunk is the only way to tell the agent that it is not whole.
-        if request.transport is not None:
-            request.transport.abort()
-        return response
-    await response.write_eof()
-    return response
-
-
-def _next(chunks: Iterator[bytes]) -> bytes | None:
-    return next(chunks, None)
+async def _nothing(_request: web.Request) -> web.Response:
+    raise web.HTTPNotFound

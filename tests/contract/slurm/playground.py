@@ -249,7 +249,7 @@ class Playground:
         sandbox = self.root / f"sandbox-{record.id}"
         sandbox.mkdir()
         self.sandboxes[str(sandbox)] = record.request.working_directory
-        stream = b"".join(self.provider.inputs._stream(record))
+        stream = b"".join(self.provider.inputs.stream(record))
         with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
             archive.extractall(sandbox)
         before = _files(sandbox)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airavata_mesos_plugin.errors import StagingError, UnsafePath
-from airavata_mesos_plugin.sandbox.archive import Member, stream
+from airavata_mesos_plugin.sandbox import layout
+from airavata_mesos_plugin.sandbox.archive import ENDING_BYTES, Member, ending, idle, stream
 from airavata_mesos_plugin.sandbox.snapshot import take
 
 MOMENT = 1_600_000_000_123_456_789
@@ -64,6 +67,9 @@ def test_tar_unpacks_the_very_same_tree_twice(root: Path, tmp_path: Path, chunk:
     target = tmp_path / "target"
     target.mkdir()
     archive = b"".join(stream(root, take(root, 1.7e9), chunk=chunk))
+    digest = hashlib.sha256(idle() + archive).hexdigest()
+    archive = idle() + archive + ending(digest)
+    assert hashlib.sha256(archive[:-ENDING_BYTES]).hexdigest() == digest
     for _ in range(2):
         done = subprocess.run(
             [shutil.which("tar") or "tar", "-xf", "-", "-C", str(target)],
@@ -73,6 +79,8 @@ def test_tar_unpacks_the_very_same_tree_twice(root: Path, tmp_path: Path, chunk:
             check=True,
         )
         assert b"hdrcharset" in done.stderr or not done.stderr
+        assert (target / layout.DIGEST_FILE).read_text() == f"{digest}\n"
+        shutil.rmtree(target / layout.CONTROL_DIRECTORY)
         same(root, target)
 
 
@@ -115,6 +123,62 @@ def test_pieces_are_put_together_and_repeatable(root: Path) -> None:
     assert all(len(piece) >= 20_000 for piece in pieces[:-1])
     assert max(len(piece) for piece in pieces) <= 60_000
     assert b"".join(stream(root, snapshot, chunk=20_000)) == b"".join(pieces)
+
+
+def test_it_begins_anywhere(root: Path) -> None:
+    fill(root)
+    snapshot, extra = take(root, 1.7e9), [Member("own", b"o" * 600)]
+    whole = b"".join(stream(root, snapshot, extra))
+    edges = {0, 1, 511, 512, 513, 1535, 1536, 1537, len(whole) - 1, len(whole), len(whole) + 9}
+    for start in edges | set(range(0, len(whole), 7919)):
+        assert b"".join(stream(root, snapshot, extra, 10_000, start=start)) == whole[start:]
+
+
+def test_what_lies_before_the_beginning_is_not_read(root: Path) -> None:
+    (root / "a").write_bytes(b"x" * 100_000)
+    (root / "b").write_bytes(b"y" * 100_000)
+    snapshot = take(root, 1.7e9)
+    assert [file.name for file in snapshot.files] == ["a", "b"]
+    whole = b"".join(stream(root, snapshot))
+    (root / "a").unlink()
+    assert b"".join(stream(root, snapshot, start=110_000)) == whole[110_000:]
+    with pytest.raises(StagingError, match="the input a can no longer be read"):
+        read_all(stream(root, snapshot, start=100_000))
+    (root / "b").write_bytes(b"z" * 100_001)
+    with pytest.raises(StagingError, match="the input b was changed"):
+        read_all(stream(root, snapshot, start=150_000))
+
+
+def test_a_file_of_more_than_8_gib(root: Path) -> None:
+    size = 9 * 2**30
+    with (root / "huge").open("wb") as file:
+        file.truncate(size)
+        file.seek(size - 3)
+        file.write(b"end")
+    (root / "later").write_bytes(b"l")
+    snapshot = take(root, 1.7e9)
+    head = next(stream(root, snapshot, chunk=4096))
+    with tarfile.open(fileobj=io.BytesIO(head)) as archive:
+        assert archive.next().size == size  # type: ignore[union-attr]
+    headers = head.index(b"huge\0", 512) + 512
+    tail = b"".join(stream(root, snapshot, start=headers + size - 3))
+    assert tail.startswith(b"end")
+    with tarfile.open(fileobj=io.BytesIO(tail[3:] + ending("0"))) as archive:
+        assert archive.getnames() == ["later", layout.DIGEST_FILE]
+
+
+def test_no_more_is_held_than_a_few_pieces(root: Path) -> None:
+    """However large a file is: what is between reading and sending is bounded by the size of a piece."""
+    (root / "large").touch()
+    os.truncate(root / "large", 64 * 2**20)
+    pieces = stream(root, take(root, 1.7e9), chunk=2**20)
+    next(pieces)
+    tracemalloc.start()
+    try:
+        read_all(pieces)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def read_all(pieces: Iterator[bytes]) -> None:
