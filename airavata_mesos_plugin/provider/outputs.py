@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 STAGE_IN = "stage_in"
 """Name of the Thermos process that brings the inputs, in all job templates."""
 
+RUN = "run"
+"""Name of the process that runs the wrapper."""
+
 STAGE_IN_LINES = 3
 """How much of what it said is told when it failed."""
 
@@ -174,11 +177,24 @@ class OutputCollector:
         return False
 
     def _why_not_started(self, record: JobRecord) -> str:
-        """The wrapper left no result, so it never ran: what the stage-in said last."""
+        """The wrapper left no result: what the stage-in said last, unless something else ended the job."""
+        begun = self._processes(record)
+        if record.reason and RUN in begun:
+            return record.reason  # a limit of its container, for instance
         events = self._parts.ledger.events(record.id)
         told = [event.reason for event in events if event.source == "staging"]
         said = told[-1] if told else self._stage_in_stderr(record)
+        if record.reason and not said and not begun:
+            return record.reason  # not even the stage-in was started
         return f"the job did not start, its inputs did not reach the agent: {said}".removesuffix(": ")
+
+    def _processes(self, record: JobRecord) -> set[str]:
+        """Names of the processes that were started in the sandbox, as far as they can be seen."""
+        try:
+            address = self.address(record)
+            return {entry.name for entry in self._parts.files.browse(address, layout.THERMOS_LOGS)}
+        except AiravataMesosError:
+            return set()
 
     def _stage_in_stderr(self, record: JobRecord) -> str:
         """What the last run of the stage-in process said at its end; empty when it said nothing."""
