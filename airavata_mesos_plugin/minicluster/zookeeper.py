@@ -79,7 +79,8 @@ class Session:
         self._client.ensure_path(self._path)
         made = self._client.create(f"{self._path}/{CANDIDATE}", token.encode(), ephemeral=True, sequence=True)
         self._own = made.rsplit("/", 1)[1]
-        self._client.ChildrenWatch(self._path, self._on_children)
+        # Not renewed after a loss of the connection: that ends the whole candidacy.
+        self._client.ChildrenWatch(self._path, self._on_children, allow_session_lost=False)
 
     @property
     def first(self) -> bool:
@@ -118,6 +119,12 @@ class Session:
             self._call(self._lost)
 
     def _on_children(self, children: list[str]) -> None:
+        try:
+            self._read(children)
+        except TROUBLE as error:  # the session has lost its connection, and `lost` is told
+            _LOG.info("cannot read %s: %s", self._path, error)
+
+    def _read(self, children: list[str]) -> None:
         candidates = sorted((c for c in children if c.startswith(CANDIDATE)), key=lambda c: c[-10:])
         members = sorted(c for c in children if c.startswith(MEMBER))
         found = [(name, self._data(name).decode(errors="replace")) for name in candidates]

@@ -9,13 +9,15 @@ from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
 from airavata_mesos_plugin.testing.faults import ApiFaults
+from airavata_mesos_plugin.testing.waiting import wait_for
 
 
 class EmbeddedCluster(ThreadedCluster):
     """`ThreadedCluster` whose API meets what is switched on in ``faults``.
 
     Agents, clock and leaders have their switches in `ThreadedCluster`: `lose_agent`, `partition_agent`,
-    `return_agent`, `drain_agent`, `slow_agent`, `set_clock_offset`, `leading`, `resign`, `expire_session`.
+    `return_agent`, `drain_agent`, `slow_agent`, `set_clock_offset`, `leading`, `resign`,
+    `expire_session`.
     """
 
     def __init__(self, settings: ClusterSettings, clock: Clock | None = None) -> None:
@@ -27,6 +29,22 @@ class EmbeddedCluster(ThreadedCluster):
     def faults_met(self) -> int:
         """Calls of the API that met a fault so far."""
         return self.run(lambda cluster: cluster.faults.met)
+
+    def change_leader(self, *, expire: bool = False) -> None:
+        """The leader resigns, or its ZooKeeper session is ended; returns when a scheduler leads anew, which
+        may be the same one if no other stood for election at that moment.
+
+        Raises AssertionError when none does within a minute, and OSError when ZooKeeper is not to be reached.
+        """
+
+        def reign() -> object | None:
+            return self.run(lambda cluster: None if cluster.leader is None else cluster.leader.scheduler)
+
+        number = wait_for(self.leading, lambda now: now is not None, "a leader")
+        before = reign()
+        assert number is not None
+        (self.expire_session if expire else self.resign)(number)
+        wait_for(reign, lambda now: now is not None and now is not before, "another leader")
 
 
 def roomy(directory: Path, **settings: Any) -> ClusterSettings:

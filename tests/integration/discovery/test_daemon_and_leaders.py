@@ -158,13 +158,6 @@ def made(tmp_path: Path) -> Iterator[Callable[..., tuple[Crowd, EmbeddedCluster]
         yield make
 
 
-def change_leader(cluster: EmbeddedCluster, how: Callable[[int], None]) -> None:
-    before = wait_for(cluster.leading, lambda now: now is not None, "a leader")
-    assert before is not None
-    how(before)
-    wait_for(cluster.leading, lambda now: now not in (None, before), "another leader")
-
-
 @pytest.mark.timeout(400)
 def test_a_thousand_submissions_while_leaders_change(
     made: Callable[..., tuple[Crowd, EmbeddedCluster]], tmp_path: Path
@@ -179,10 +172,10 @@ def test_a_thousand_submissions_while_leaders_change(
 
         with crowd.submitting(1000):
             acknowledged(100)
-            change_leader(cluster, cluster.resign)
+            cluster.change_leader()
             acknowledged(300)
             crowd.resource.kill()
-            change_leader(cluster, cluster.expire_session)
+            cluster.change_leader(expire=True)
             crowd.resource.start()
             acknowledged(500)
             # Without ZooKeeper nobody leads, and the daemon goes on taking jobs.
@@ -191,7 +184,7 @@ def test_a_thousand_submissions_while_leaders_change(
             acknowledged(700)
             servers[0].start()
             servers[0].wait()
-            change_leader(cluster, cluster.resign)
+            cluster.change_leader()
         crowd.check(1000)
 
 
@@ -203,10 +196,10 @@ def test_leaders_change_while_jobs_are_followed(
         crowd, cluster = made(servers)
         with crowd.submitting(60):
             pass
-        change_leader(cluster, cluster.resign)
+        cluster.change_leader()
         with crowd.submitting(60):
             servers[0].stop()
-        change_leader(cluster, cluster.expire_session)
+        cluster.change_leader(expire=True)
         with crowd.submitting(60):
             servers[1].stop()  # no quorum is left
             wait_for(cluster.leading, lambda now: now is None, "without a leader")
