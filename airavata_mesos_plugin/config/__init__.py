@@ -11,6 +11,7 @@ from airavata_mesos_plugin.config.cluster import ClusterSettings, LimitSettings
 from airavata_mesos_plugin.config.connections import (
     AuthenticationSettings,
     SaslSettings,
+    SftpSettings,
     TlsSettings,
     ZooKeeperSettings,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "QueueSettings",
     "SaslSettings",
     "ServiceSettings",
+    "SftpSettings",
     "StagingSettings",
     "ThriftSettings",
     "TlsSettings",

@@ -6,7 +6,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from airavata_mesos_plugin.config.connections import AuthenticationSettings, TlsSettings, ZooKeeperSettings
+from airavata_mesos_plugin.config.connections import (
+    AuthenticationSettings,
+    SftpSettings,
+    TlsSettings,
+    ZooKeeperSettings,
+)
 from airavata_mesos_plugin.config.mesos import MesosSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER
 from airavata_mesos_plugin.config.types import BaseUrl, Settings
@@ -59,6 +64,7 @@ class ClusterSettings(Settings):
     absence_seconds: float = Field(
         300.0, ge=0, description="how long a job may be unknown to the scheduler until it counts as lost"
     )
+    sftp: SftpSettings | None = Field(None, description="SSH to the agents, for queues with the method sftp")
     limits: LimitSettings = LimitSettings()
     embedded: bool = Field(False, description="started and stopped by the daemon itself")
 

@@ -11,6 +11,7 @@ from airavata_mesos_plugin.config.types import SecretSource, Settings
 
 HOST_AND_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+)(:[0-9]{1,5})?$"
 ZOOKEEPER_PATH = r"^(/[^/\s]+)+$"
+ACCOUNT_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$"
 
 
 class AuthenticationSettings(Settings):
@@ -66,6 +67,27 @@ class SaslSettings(Settings):
         if digest != (self.username is not None) or digest != (self.password is not None):
             raise ValueError("username and password go with DIGEST-MD5, and are required there")
         return self
+
+
+class SftpSettings(Settings):
+    """SSH to the hosts of agents, for queues whose files travel with SFTP."""
+
+    user: str | None = Field(
+        None,
+        pattern=ACCOUNT_NAME,
+        description="account there; none: the role of the job, who owns its sandbox",
+    )
+    port: int = Field(22, ge=1, le=65535)
+    key: Path = Field(description="private key without a passphrase, for this use alone")
+    known_hosts: Path = Field(description="host keys of the agents, as ssh-keyscan writes them")
+    work_dir: str | None = Field(
+        None,
+        pattern=r"^/",
+        description="the agents' work_dir as SFTP shows it; none: what the agent says, which takes its HTTP",
+    )
+    connections: int = Field(2, gt=0, description="connections to one agent; more are rarely faster")
+    idle_seconds: float = Field(60.0, ge=0, description="how long an unused connection is kept")
+    connect_timeout_seconds: float = Field(15.0, gt=0, description="for each step until the log-in is done")
 
 
 class ZooKeeperSettings(Settings):

@@ -43,10 +43,12 @@ class ProviderSettings(Settings):
             doubled = sorted({name for name in names if names.count(name) > 1})
             if doubled:
                 raise ValueError(f"{what} {doubled[0]!r} is defined twice")
-        clusters = {cluster.name for cluster in self.clusters}
+        clusters = {cluster.name: cluster for cluster in self.clusters}
         for queue in self.queues:
             if queue.cluster not in clusters:
                 raise ValueError(f"queue {queue.name!r} names the unknown cluster {queue.cluster!r}")
+            if "sftp" in (queue.inputs.method, queue.outputs.method) and not clusters[queue.cluster].sftp:
+                raise ValueError(f"queue {queue.name!r} needs sftp in the cluster {queue.cluster!r}")
         if self.default_queue is not None and self.default_queue not in {q.name for q in self.queues}:
             raise ValueError(f"default_queue {self.default_queue!r} is not a queue")
         return self

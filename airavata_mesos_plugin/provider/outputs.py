@@ -10,7 +10,7 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import layout, shared_source
+from airavata_mesos_plugin.sandbox import layout, origins
 from airavata_mesos_plugin.sandbox.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
@@ -84,8 +84,10 @@ class OutputCollector:
         """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
         method = self._parts.settings.queue(record.request.queue).outputs.method
         more: tuple[tuple[str, str], ...] = ()
-        if method == shared_source.SHARED:
-            more = shared_source.details(record.request.working_directory, record.id, record.attempt)
+        if method == origins.SHARED:
+            more = origins.shared_details(record.request.working_directory, record.id, record.attempt)
+        elif method == origins.SFTP:
+            more = origins.sftp_details(record.cluster, record.agent_id, record.key.role)
         return Origin(method, self.address(record), more)
 
     def _collect(self, record: JobRecord) -> None:

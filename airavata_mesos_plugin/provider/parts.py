@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ProviderSettings
@@ -17,6 +18,9 @@ from airavata_mesos_plugin.sandbox.user_files import FilesOf
 from airavata_mesos_plugin.schedulers.base import Node, Scheduler
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
+
+if TYPE_CHECKING:
+    from airavata_mesos_plugin.sandbox.sftp_source import SftpSources
 
 ScriptFilter = Callable[[str], str]
 """Changes a job script before it is shipped, without changing what the script computes."""
@@ -45,6 +49,7 @@ class Parts:
     files: FilesClient
     clock: Clock
     staging_url: Callable[[], str]  # base URL under which agents reach the daemon
+    sftp: SftpSources | None = None  # for clusters that have settings for it
     script_filters: tuple[ScriptFilter, ...] = ()
     views: dict[str, ClusterView] = field(default_factory=dict)
     outputs_due: threading.Event = field(default_factory=threading.Event)

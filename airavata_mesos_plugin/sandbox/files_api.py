@@ -100,6 +100,14 @@ class FilesClient:
         with self._get(address, "read", relative, query, abort) as line:
             return _piece(line, address)
 
+    def state(self, agent_url: str, abort: Abort | None = None) -> Any:
+        """What the agent says of itself: ``/state``, with frameworks and executors."""
+        address = SandboxAddress(agent_url, "")
+        with self._lines.borrow(agent_url, abort) as (line,):
+            line.send(b"/state")
+            _receive(line, address, "/state")
+            return _parse(line.body(LISTING_LIMIT), address)
+
     @contextlib.contextmanager
     def download(self, address: SandboxAddress, relative: str, abort: Abort | None = None) -> Iterator[Line]:
         """A whole file as it is when the agent opens it.

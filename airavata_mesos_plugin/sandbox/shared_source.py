@@ -18,13 +18,6 @@ from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.paths import Root, escape
 from airavata_mesos_plugin.sandbox.source import Entry, Origin, Source, Transfers
 
-SHARED = "shared"
-
-
-def details(directory: str, job_id: int, attempt: int) -> tuple[tuple[str, str], ...]:
-    """What the `Origin` of such a job holds; ``directory`` is the working directory as this host sees it."""
-    return (("directory", directory), ("result", layout.shared_result(job_id, attempt)))
-
 
 class SharedSource:
     """`Source` without files. Not to be used by two fetches at once."""

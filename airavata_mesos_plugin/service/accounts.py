@@ -11,7 +11,7 @@ import logging
 import os
 import pwd
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from airavata_mesos_plugin.sandbox.account_worker_rights import Identity
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 
 log = logging.getLogger(__name__)
@@ -155,11 +156,17 @@ def identity(uid: int) -> tuple[str, Identity]:
 class FilesOfAccounts:
     """`FilesOf` of a daemon. Safe to use from several threads."""
 
-    def __init__(self, settings: FetchSettings, clock: Clock, client: FilesClient) -> None:
-        """Starts nothing; ``client`` stays the caller's to close."""
+    def __init__(
+        self,
+        settings: FetchSettings,
+        clock: Clock,
+        client: FilesClient,
+        openers: Mapping[str, Opener] | None = None,
+    ) -> None:
+        """Starts nothing; ``client`` stays the caller's to close. ``openers``: ways besides the files API."""
         self._settings = settings
         self._clock = clock
-        self._own = OwnFiles(Fetcher(settings, clock, client))
+        self._own = OwnFiles(Fetcher(settings, clock, client, openers))
         self._owner = os.geteuid()
         self._lock = threading.Lock()
         self._accounts: dict[int, AccountFiles] = {}

@@ -11,6 +11,8 @@ from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
 from airavata_mesos_plugin.discovery import find_leaders
 from airavata_mesos_plugin.provider import Parts
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.origins import SFTP
+from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Scheduler, SchedulerStore
@@ -48,6 +50,15 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
     """
     files = FilesClient(settings.fetch)
     ledger = Ledger(home.ledger, clock)
+    with_sftp = {cluster.name: cluster.sftp for cluster in settings.clusters if cluster.sftp is not None}
+    openers: dict[str, Opener] = {}
+    sftp = None
+    if with_sftp:
+        # Only here: SSH takes memory and time to load, which others need not pay.
+        from airavata_mesos_plugin.sandbox.sftp_source import SftpSources
+
+        sftp = SftpSources(with_sftp, clock, files, settings.fetch.read_timeout_seconds)
+        openers[SFTP] = sftp.open
     return Parts(
         settings=settings,
         ledger=ledger,
@@ -57,10 +68,11 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
         },
         templates=TemplateLibrary(settings.template_directories),
         tickets=Tickets.open(home.secret),
-        files_of=FilesOfAccounts(settings.fetch, clock, files),
+        files_of=FilesOfAccounts(settings.fetch, clock, files, openers),
         files=files,
         clock=clock,
         staging_url=staging_url,
+        sftp=sftp,
         script_filters=(lambda script: silence(script)[0],),
         outputs_due=threading.Event(),
     )
@@ -72,5 +84,7 @@ def close_parts(parts: Parts) -> None:
         scheduler.close()
     if isinstance(parts.files_of, FilesOfAccounts):
         parts.files_of.close()
+    if parts.sftp is not None:
+        parts.sftp.close()
     parts.files.close()
     parts.ledger.close()

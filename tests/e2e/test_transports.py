@@ -10,6 +10,7 @@ import pytest
 from airavata_mesos_plugin import data_files
 from tests.contract.airavata_script import JobScript
 from tests.support.site import Site, lines, running_site
+from tests.support.ssh_agents import agents_sshd
 from tests.support.waiting import wait_for
 
 LIMIT = "limit={{ limit_centiseconds }}"
@@ -20,7 +21,15 @@ def shared(_directory: Path) -> Iterator[Settings]:
     yield {"queues": {"inputs": {"method": "shared"}, "outputs": {"method": "shared"}}}
 
 
-WAYS: Mapping[str, Callable[[Path], Iterator[Settings]]] = {"shared": shared}
+def sftp_outputs(directory: Path) -> Iterator[Settings]:
+    with agents_sshd(directory / "ssh") as sftp:
+        yield {"clusters": {"sftp": sftp}, "queues": {"outputs": {"method": "sftp"}}}
+
+
+WAYS: Mapping[str, Callable[[Path], Iterator[Settings]]] = {
+    "shared": shared,
+    "sftp-outputs": sftp_outputs,
+}
 
 
 @pytest.fixture(scope="module", params=WAYS)

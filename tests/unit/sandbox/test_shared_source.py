@@ -11,7 +11,8 @@ from airavata_mesos_plugin.config import InputSettings
 from airavata_mesos_plugin.errors import NotFound, TransferError
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.agent_source import AgentSource
-from airavata_mesos_plugin.sandbox.shared_source import SHARED, SharedSource, details
+from airavata_mesos_plugin.sandbox.origins import SHARED, shared_details
+from airavata_mesos_plugin.sandbox.shared_source import SharedSource
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
@@ -22,7 +23,7 @@ def source(mocker: MockerFixture, directory: Path, at_agent: bytes | Exception) 
     agent = mocker.create_autospec(AgentSource, instance=True)
     agent.read.side_effect = [at_agent] if isinstance(at_agent, bytes) else at_agent
     address = SandboxAddress("http://127.0.0.1:1", "/frameworks/F")
-    return SharedSource(Origin(SHARED, address, details(str(directory), 12, 1)), agent)
+    return SharedSource(Origin(SHARED, address, shared_details(str(directory), 12, 1)), agent)
 
 
 def write(directory: Path, content: bytes) -> None:

@@ -1,0 +1,192 @@
+"""SSH connections to agents' hosts: one key of ours, host keys that somebody has compared, no surprises."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import paramiko
+
+from airavata_mesos_plugin.config import SftpSettings
+from airavata_mesos_plugin.errors import (
+    AiravataMesosError,
+    AuthenticationFailed,
+    ConfigurationError,
+    ProtocolError,
+    TransferError,
+    Unreachable,
+)
+
+WINDOW_BYTES = 8 * 1024 * 1024
+"""What the other side may send before we have taken it: more than a fast network holds under way."""
+
+PACKET_BYTES = 256 * 1024
+"""Largest piece of a channel's data: each one costs some time of the interpreter, whatever its size."""
+
+_LOG = "airavata_mesos_plugin.ssh"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An account of a host."""
+
+    user: str
+    host: str
+    port: int = 22
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}"
+
+
+class SshConnection:
+    """A connection that is logged in, with one channel to the host's SFTP server."""
+
+    def __init__(self, target: Target, client: paramiko.SSHClient, channel: paramiko.Channel) -> None:
+        self.target = target
+        self.channel = channel
+        self._client = client
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing is known against it."""
+        transport = self._client.get_transport()
+        return transport is not None and transport.is_active() and not self.channel.closed
+
+    def abort(self) -> None:
+        """End what goes on, from any thread; the connection is of no use afterwards. Repeatable."""
+        self._client.close()
+
+    close = abort
+
+
+def connect(target: Target, settings: SftpSettings, silence_seconds: float) -> SshConnection:
+    """Log in and start the SFTP server. No password is ever sent, no host key ever added.
+
+    ``silence_seconds`` is how long the host may say nothing on the channel. Raises Unreachable,
+    AuthenticationFailed (also for a host key that is unknown or another one), ConfigurationError for files
+    of ours that cannot be used, ProtocolError when the host offers no SFTP.
+    """
+    client = paramiko.SSHClient()
+    client.set_log_channel(_LOG)
+    # Its threads write tracebacks there about what servers send; we tell of it in our own words.
+    logging.getLogger(_LOG).setLevel(logging.CRITICAL)
+    try:
+        _load_known_hosts(client, settings.known_hosts)
+        client.set_missing_host_key_policy(_Refuse(target, settings.known_hosts))
+        _log_in(client, target, settings)
+        channel = _sftp_channel(client, target, settings)
+        channel.settimeout(silence_seconds)
+    except BaseException:
+        client.close()
+        raise
+    return SshConnection(target, client, channel)
+
+
+def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
+    try:
+        client.load_system_host_keys(str(path))
+    except (OSError, ValueError, paramiko.SSHException) as error:
+        raise ConfigurationError(
+            f"cannot read the host keys in {path}: {_reason(error)}",
+            advice="make the file with ssh-keyscan, and compare what it found with the hosts",
+        ) from error
+
+
+def _transport(sock: Any, **options: Any) -> paramiko.Transport:
+    transport = paramiko.Transport(
+        sock, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES, **options
+    )
+    offered = transport.get_security_options()
+    # Encryption and check in one step: half of the time.
+    quick = [name for name in offered.ciphers if "-gcm" in name]
+    offered.ciphers = (*quick, *(name for name in offered.ciphers if name not in quick))
+    return transport
+
+
+def _log_in(client: paramiko.SSHClient, target: Target, settings: SftpSettings) -> None:
+    seconds = settings.connect_timeout_seconds
+    try:
+        client.connect(
+            target.host,
+            target.port,
+            target.user,
+            key_filename=str(settings.key),
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
+            transport_factory=_transport,
+        )
+    except AiravataMesosError:
+        raise
+    except paramiko.BadHostKeyException as error:
+        raise AuthenticationFailed(
+            f"{target.host} shows the host key {_fingerprint(error.key)}, and {settings.known_hosts} has"
+            " another one",
+            advice="somebody may listen in; if the host was installed anew, compare its key, then replace the"
+            " line",
+        ) from error
+    except paramiko.PasswordRequiredException as error:
+        raise ConfigurationError(
+            f"the private key {settings.key} has a passphrase", advice="make one without, for this use alone"
+        ) from error
+    except paramiko.AuthenticationException as error:
+        raise AuthenticationFailed(
+            f"{target} does not accept the key {settings.key}",
+            advice=f"add its public half to ~/.ssh/authorized_keys of {target.user} on {target.host}",
+        ) from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise ConfigurationError(
+            f"cannot read the private key {settings.key}: {error.strerror}", advice="check sftp.key"
+        ) from error
+    except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
+        raise Unreachable(
+            f"no SSH connection to {target}: {_reason(error)}",
+            advice="check that sshd runs there and that a firewall lets us through",
+        ) from error
+
+
+def _sftp_channel(client: paramiko.SSHClient, target: Target, settings: SftpSettings) -> paramiko.Channel:
+    transport = client.get_transport()
+    if transport is None:
+        raise TransferError(f"the SSH connection to {target} has ended")
+    try:
+        channel = transport.open_session(timeout=settings.connect_timeout_seconds)
+        channel.settimeout(settings.connect_timeout_seconds)
+        channel.invoke_subsystem("sftp")
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise ProtocolError(
+            f"{target} offers no SFTP: {_reason(error)}",
+            advice="its sshd_config needs the line: Subsystem sftp internal-sftp",
+        ) from error
+    return channel
+
+
+class _Refuse(paramiko.MissingHostKeyPolicy):
+    """Whoever shows a key that nobody has compared is not trusted."""
+
+    def __init__(self, target: Target, known_hosts: Path) -> None:
+        self._target = target
+        self._known_hosts = known_hosts
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:  # noqa: ARG002
+        raise AuthenticationFailed(
+            f"the host key of {hostname} is not in {self._known_hosts}; the host shows {_fingerprint(key)}",
+            advice="compare that with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` on the host, then run:"
+            f" ssh-keyscan -p {self._target.port} {self._target.host} >> {self._known_hosts}",
+        )
+
+
+def _fingerprint(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.fingerprint}"
+
+
+def _reason(error: BaseException) -> str:
+    text = ""
+    with contextlib.suppress(AttributeError):
+        text = error.strerror or ""  # type: ignore[attr-defined]
+    return text or str(error) or type(error).__name__
