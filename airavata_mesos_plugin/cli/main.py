@@ -35,6 +35,8 @@ for _part in (
     jobs.cancel,
     logs.logs,
     files.outputs,
+    files.browse,
+    files.get,
     jobs.render,
     aurora.aurora,
     rebuild.rebuild_ledger,

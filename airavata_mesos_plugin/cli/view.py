@@ -101,4 +101,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: st
 
 def print_json(document: object) -> None:
     """A document for programs."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
+        text = json.dumps(document, indent=2)  # names that are no UTF-8 can be written as escapes only
+    click.echo(text)

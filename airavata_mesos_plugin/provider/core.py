@@ -63,7 +63,7 @@ class Provider:
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
         self.places = Places(parts, self.collector)
-        self.files = JobFiles(self.places)
+        self.files = JobFiles(parts, self.places)
         self._following = Following(self.places)
         self._seen_by: tuple[int, str] | None = None  # uid and name; None for everybody
 

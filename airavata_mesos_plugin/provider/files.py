@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound, SandboxGone
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound, NotReady, SandboxGone
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.changes import Changes
 from airavata_mesos_plugin.sandbox.listing import Listing, list_tree
 from airavata_mesos_plugin.sandbox.paths import components, escape
 from airavata_mesos_plugin.sandbox.rules import compiled
+from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Entry, Source
 
 T = TypeVar("T")
@@ -24,6 +29,9 @@ DIRECTORY = "directory"
 
 LISTERS = 4
 """Directories of one tree that are listed at the same time."""
+
+MOST_TRANSFERS = 4
+"""Files that are sent at the same time to one account."""
 
 CHUNK = 256 * 1024
 """Bytes that are passed on at once, at least, but for the last."""
@@ -45,8 +53,11 @@ class JobFiles:
     They raise NotFound for what is not there, UnsafePath for names that lead out, and what `Source` raises.
     """
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, parts: Parts, places: Places) -> None:
+        self._parts = parts
         self._places = places
+        self._lock = threading.Lock()
+        self._under_way: Counter[int] = Counter()  # transfers by account
 
     def entries(self, record: JobRecord, directory: str) -> tuple[str, list[Entry]]:
         """Where a directory was found, and what is in it; the empty name is the working directory itself."""
@@ -54,24 +65,41 @@ class JobFiles:
             components(directory)
         return self._where_it_is(record, lambda source: _entries(source, directory))
 
-    def choose(self, record: JobRecord, patterns: Sequence[str]) -> Chosen:
-        """The files that match one of the patterns, which are those of a ``.gitignore`` file, or that have
-        one of them as their name. Raises InvalidRequest for a pattern that is none.
+    def choose(self, record: JobRecord, patterns: Sequence[str], *, new_only: bool = False) -> Chosen:
+        """The files that have one of the patterns as their name, or else match it as in a ``.gitignore``.
+
+        With ``new_only`` inputs are not among them unless they have changed. Raises InvalidRequest for a
+        pattern that is none.
         """
-        spec = compiled(patterns)
-        names = frozenset(patterns)
         place, tree = self._where_it_is(record, _tree)
+        files = tree.files
+        if new_only and place == SANDBOX:
+            changes = Changes(Snapshot.from_json(self._parts.ledger.snapshot(record.id)))
+            files = changes.wanted(files, []).files
+        others = [(link.name, "a symbolic link") for link in tree.links] + tree.left_out
+        listed = {entry.name for entry in files} | {name for name, _ in others}
+        names = listed.intersection(patterns)
+        spec = compiled([pattern for pattern in patterns if pattern not in names])
 
         def wanted(name: str) -> bool:
-            return name in names or spec.match_file(name)
+            return not patterns or name in names or spec.match_file(name)
 
-        left_out = [(name, why) for name, why in tree.left_out if wanted(name)]
-        left_out += [(link.name, "a symbolic link") for link in tree.links if wanted(link.name)]
-        return Chosen(place, tuple(e for e in tree.files if wanted(e.name)), tuple(left_out))
+        return Chosen(
+            place,
+            tuple(entry for entry in files if wanted(entry.name)),
+            tuple((name, why) for name, why in others if wanted(name)),
+        )
 
     def content(self, record: JobRecord, place: str, name: str) -> Iterator[bytes]:
-        """A file as it is when it is opened, in pieces: all of it, or an error."""
+        """A file as it is when it is opened, in pieces: all of it, or an error.
+
+        Raises NotReady when too many are being sent to the same account.
+        """
         components(name)
+        with self._turn(record):
+            yield from self._content(record, place, name)
+
+    def _content(self, record: JobRecord, place: str, name: str) -> Iterator[bytes]:
         directory, _, base = name.rpartition("/")
         with self._open(record, place) as source:
             entry = next((e for e in source.entries(directory) if e.name == base), None)
@@ -102,6 +130,23 @@ class JobFiles:
                     raise
         with self._open(record, DIRECTORY) as source:
             return DIRECTORY, look(source)
+
+    @contextlib.contextmanager
+    def _turn(self, record: JobRecord) -> Iterator[None]:
+        """A place among the transfers of an account: each keeps a connection to an agent."""
+        uid = record.request.uid
+        with self._lock:
+            if self._under_way[uid] >= MOST_TRANSFERS:
+                raise NotReady(
+                    f"{MOST_TRANSFERS} files are on their way to {record.request.user}",
+                    advice="try again when one of them has arrived",
+                )
+            self._under_way[uid] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way[uid] -= 1
 
     @contextlib.contextmanager
     def _open(self, record: JobRecord, place: str) -> Iterator[Source]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from airavata_mesos_plugin.errors import AiravataMesosError, NotFound
+
 NOT_FOUND = 4
 """Exit code of a call that asked for something that is not there. Other errors have 1."""
 
@@ -21,6 +23,12 @@ class Answer:
     stderr: bytes = b""
     exit_code: int = 0
     more: Iterator[bytes] | None = None
+
+
+def failed(error: AiravataMesosError) -> Answer:
+    """The words of an error, and its exit code."""
+    code = NOT_FOUND if isinstance(error, NotFound) else 1
+    return Answer(stderr=f"{error}\n".encode(errors="surrogateescape"), exit_code=code)
 
 
 def json_answer(document: object) -> Answer:

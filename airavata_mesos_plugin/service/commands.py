@@ -17,7 +17,7 @@ from typing import TypeVar
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service.accounts import Accounts, Visitor
-from airavata_mesos_plugin.service.answers import Answer
+from airavata_mesos_plugin.service.answers import Answer, failed
 from airavata_mesos_plugin.service.crowd import Crowd
 from airavata_mesos_plugin.service.people import COMMAND, PeopleCalls
 from airavata_mesos_plugin.slurm import dispatch, wire
@@ -146,16 +146,17 @@ class CommandServer:
     async def _pass_on(self, answer: Answer, more: Iterator[bytes], conversation: _Conversation) -> bytes:
         """Send an answer piece by piece. No thread is kept while the caller takes its time."""
         loop = asyncio.get_running_loop()
+        end = Answer()
         try:
             await conversation.send(wire.encode_output(answer.stdout, answer.stderr))
             while (piece := await loop.run_in_executor(self._streams, next, more, None)) is not None:
                 await conversation.send(wire.encode_output(piece))
         except AiravataMesosError as error:
-            return wire.encode_output(b"", f"{error}\n".encode(errors="surrogateescape"), 1)
+            end = failed(error)
         finally:
             with suppress(RuntimeError):  # the daemon is being stopped
                 self._streams.submit(_close, more)
-        return wire.encode_output(b"", b"", 0)
+        return wire.encode_output(b"", end.stderr, end.exit_code)
 
     async def _in_turn(self, uid: int, work: Callable[[], T]) -> T:
         """Do the work on a thread. One account does not get all threads, unless there is but one."""

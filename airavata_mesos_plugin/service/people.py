@@ -12,11 +12,11 @@ from dataclasses import asdict
 
 from airavata_mesos_plugin import __version__
 from airavata_mesos_plugin.clock import Clock
-from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobEvent, JobRecord
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.provider.following import log_names
-from airavata_mesos_plugin.service.answers import NOT_FOUND, Answer, json_answer
+from airavata_mesos_plugin.service.answers import Answer, failed, json_answer
 from airavata_mesos_plugin.service.people_files import FileCalls, job_number, own
 from airavata_mesos_plugin.states import AIRAVATA_STATES, SLURM_STATES
 from airavata_mesos_plugin.store import JobSelection
@@ -110,8 +110,7 @@ class PeopleCalls:
                 raise InvalidRequest(f"the daemon knows no call {argv[0] if argv else ''!r}")
             return self._calls[argv[0]](argv[1:], uid, user)
         except AiravataMesosError as error:
-            code = NOT_FOUND if isinstance(error, NotFound) else 1
-            return Answer(stderr=f"{error}\n".encode(errors="surrogateescape"), exit_code=code)
+            return failed(error)
 
     def _status(self, _argv: Sequence[str], _uid: int, _user: str) -> Answer:
         clusters = []

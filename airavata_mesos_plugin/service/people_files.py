@@ -21,6 +21,8 @@ class FileCalls:
         self.calls: Mapping[str, Callable[[Sequence[str], int, str], Answer]] = {
             "follow": self._follow,
             "list": self._list,
+            "choose": self._choose,
+            "content": self._content,
         }
 
     def _follow(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
@@ -45,6 +47,22 @@ class FileCalls:
             raise InvalidRequest("list needs a job id and a directory")
         place, found = self._provider.files.entries(own(self._provider, argv[0], uid), argv[1])
         return json_answer({"place": place, "entries": [asdict(entry) for entry in found]})
+
+    def _choose(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        """Job, ``new`` or ``all``, and patterns; the files that they name."""
+        if len(argv) < 2 or argv[1] not in ("new", "all"):
+            raise InvalidRequest("choose needs a job id, new or all, and patterns")
+        record = own(self._provider, argv[0], uid)
+        chosen = self._provider.files.choose(record, argv[2:], new_only=argv[1] == "new")
+        files = [asdict(entry) for entry in chosen.files]
+        return json_answer({"place": chosen.place, "files": files, "left_out": chosen.left_out})
+
+    def _content(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        """Job, place and name; all bytes of that file as it is now."""
+        if len(argv) != 3:
+            raise InvalidRequest("content needs a job id, a place and a name")
+        record = own(self._provider, argv[0], uid)
+        return Answer(more=self._provider.files.content(record, argv[1], argv[2]))
 
 
 def job_number(text: str) -> int:

@@ -14,7 +14,8 @@ from airavata_mesos_plugin.config import AccountSettings, embedded_settings
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service import commands
 from airavata_mesos_plugin.service.accounts import Accounts
-from airavata_mesos_plugin.service.people import Answer, PeopleCalls
+from airavata_mesos_plugin.service.answers import Answer
+from airavata_mesos_plugin.service.people import PeopleCalls
 from airavata_mesos_plugin.slurm import wire
 
 
