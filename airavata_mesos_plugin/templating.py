@@ -41,10 +41,9 @@ class InputUri:
     """A file that Mesos itself puts into the sandbox before the task starts."""
 
     value: str
-    output_file: str  # its name there
+    output_file: str | None = None  # its name there; None: the last part of the address
     extract: bool = False
     cache: bool = False  # keep it on the agent: only for what never changes under this address
-    executable: bool = False
 
 
 @dataclass(frozen=True)
@@ -331,6 +330,16 @@ class TemplateLibrary:
     def render_srun(self) -> str:
         """The ``srun`` that a job finds in its PATH. Repeatable. Raises ConfigurationError."""
         return self._render("wrapper/srun.sh.j2", {})
+
+    def render_parallel(self) -> dict[str, str]:
+        """The programs of a parallel job, by their names below the control directory. Repeatable.
+
+        Raises ConfigurationError.
+        """
+        return {
+            f"bin/{name}": self._render("wrapper/parallel.sh.j2", {"part": part})
+            for name, part in (("node", "node"), ("remote-start", "start"))
+        }
 
     def _render(self, name: str, variables: Mapping[str, object]) -> str:
         try:

@@ -18,7 +18,7 @@ LAYERS = [
     {"slurm", "airavata"},
     {"provider"},
     {"schedulers", "sandbox", "discovery", "store", "templating", "data_files", "filenames"},
-    {"jobs", "states", "errors", "config", "secret", "gen", "clock"},
+    {"jobs", "states", "errors", "config", "parallel", "secret", "gen", "clock", "sandbox_names"},
 ]
 FREE_ROW = LAYERS[-1]
 """The last row holds no rooms but single modules without I/O; they may know each other."""
