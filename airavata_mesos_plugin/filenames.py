@@ -11,13 +11,11 @@ from collections.abc import Callable
 
 from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.sandbox_names import RESERVED
 
 NULL_DEVICE = "/dev/null"
 NOT_AN_ARRAY = 4294967294
 """What SLURM 22.05 puts for ``%a`` outside of job arrays."""
-
-RESERVED = frozenset({".airavata-mesos", ".logs", ".thermos_profile"})
-"""Names at the top of a sandbox that belong to the wrapper and to Thermos."""
 
 _MAX_WIDTH = 10
 _FIELD = re.compile(r"%(\d*)([%AaJjNnstux])")

@@ -14,8 +14,12 @@ from airavata_mesos_plugin.errors import ConfigurationError
 class Secret:
     """One secret. A file is read again when it has changed, so that a token may be renewed under way."""
 
-    def __init__(self, source: SecretSource, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, source: SecretSource, environ: Mapping[str, str] = os.environ, *, keep_blanks: bool = False
+    ) -> None:
+        """Blanks around what stands in a file are no part of the secret, unless ``keep_blanks`` says so."""
         self._source = source
+        self._keep_blanks = keep_blanks
         self._environ = environ
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
@@ -49,7 +53,8 @@ class Secret:
                 seen = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if seen != self._seen:
                     lines = path.read_text(encoding="utf-8").splitlines()
-                    self._text, self._seen = (lines[0].strip() if lines else ""), seen
+                    line = lines[0] if lines else ""
+                    self._text, self._seen = line if self._keep_blanks else line.strip(), seen
             except OSError as error:
                 raise ConfigurationError(
                     f"{self._place()} cannot be read: {error.strerror}",

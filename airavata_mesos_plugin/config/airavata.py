@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from airavata_mesos_plugin.config.types import BaseUrl, Settings
+from airavata_mesos_plugin.config.types import BaseUrl, SecretSource, Settings
 
 
 class Login(Settings):
@@ -17,6 +17,13 @@ class Login(Settings):
     username: str | None = Field(None, description="none: no authentication")
     password_file: Path | None = Field(None, description="file with the password in its first line")
     password_environment: str | None = Field(None, description="environment variable with the password")
+
+    @property
+    def password(self) -> SecretSource | None:
+        """Where the password stands; None without a user name."""
+        if self.username is None:
+            return None
+        return SecretSource(file=self.password_file, variable=self.password_environment)
 
     @model_validator(mode="after")
     def _one_password(self) -> Login:

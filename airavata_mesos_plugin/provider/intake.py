@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from airavata_mesos_plugin.config import ProviderSettings, QueueSettings, queue_ceiling
 from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
-from airavata_mesos_plugin.filenames import NULL_DEVICE, RESERVED
+from airavata_mesos_plugin.filenames import NULL_DEVICE
 from airavata_mesos_plugin.jobs import JobRequest, Resources
 from airavata_mesos_plugin.sandbox.user_files import PathRights
+from airavata_mesos_plugin.sandbox_names import RESERVED
 from airavata_mesos_plugin.schedulers.base import Node
 
 LONGEST_TEXT = 255

@@ -6,21 +6,15 @@ import hashlib
 import os
 import re
 
-CONTROL_DIRECTORY = ".airavata-mesos"
-"""Ours: the wrapper, the user's script and the result lie here."""
+from airavata_mesos_plugin.sandbox_names import CONTROL_DIRECTORY as CONTROL_DIRECTORY
+from airavata_mesos_plugin.sandbox_names import RESERVED
+from airavata_mesos_plugin.sandbox_names import THERMOS_LOGS as THERMOS_LOGS
 
 RESULT_FILE = f"{CONTROL_DIRECTORY}/result"
 
 DIGEST_FILE = f"{CONTROL_DIRECTORY}/inputs.sha256"
 """What the archive with the inputs says about itself."""
 
-THERMOS_LOGS = ".logs"
-"""Output of the Thermos processes, ``.logs/<process>/<run>/stdout`` (Aurora 0.22)."""
-
-THERMOS_PROFILE = ".thermos_profile"
-"""Sourced by Thermos before each process (Aurora 0.22)."""
-
-_RESERVED = frozenset({CONTROL_DIRECTORY, THERMOS_LOGS, THERMOS_PROFILE})
 _MANIFEST = re.compile(r"\.airavata-manifest-([0-9]+)")
 _PART = re.compile(r"\..+\.airavata-part-([0-9]+)", re.DOTALL)
 _NAME_MAX = 255  # bytes; the limit of Linux file systems
@@ -29,7 +23,7 @@ _NAME_MAX = 255  # bytes; the limit of Linux file systems
 def reserved(name: str) -> bool:
     """True for a relative name that is never an input or output: Thermos' files, ours, part files."""
     first = name.split("/", 1)[0]
-    return first in _RESERVED or _MANIFEST.fullmatch(first) is not None or part_owner(name) is not None
+    return first in RESERVED or _MANIFEST.fullmatch(first) is not None or part_owner(name) is not None
 
 
 def manifest_name(job_id: int) -> str:

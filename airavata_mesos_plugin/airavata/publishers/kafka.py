@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from airavata_mesos_plugin.airavata.publishers.announcements import Announcement
 from airavata_mesos_plugin.airavata.publishers.base import Parcel
-from airavata_mesos_plugin.airavata.publishers.passwords import password
 from airavata_mesos_plugin.config.airavata import KafkaSettings
 from airavata_mesos_plugin.errors import ConfigurationError, OutcomeUnknown
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest
+from airavata_mesos_plugin.secret import Secret
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
@@ -69,8 +69,9 @@ class KafkaChannel:
             "linger.ms": 0,
             "message.timeout.ms": max(1, int(settings.timeout_seconds * 1000)),
         }
-        if settings.username is not None:
-            options.update({"sasl.username": settings.username, "sasl.password": password(settings)})
+        if settings.password is not None:
+            password = Secret(settings.password, keep_blanks=True).read()
+            options.update({"sasl.username": settings.username, "sasl.password": password})
         options.update(settings.options)
         try:
             return Producer({**options, "logger": log, "error_cb": _note})

@@ -16,7 +16,6 @@ from functools import partial
 from airavata_mesos_plugin.airavata.publishers import subjects
 from airavata_mesos_plugin.airavata.publishers.announcements import NON_CRITICAL_FAIL, Announcement
 from airavata_mesos_plugin.airavata.publishers.base import Parcel
-from airavata_mesos_plugin.airavata.publishers.passwords import password
 from airavata_mesos_plugin.config.airavata import MailSettings
 from airavata_mesos_plugin.errors import (
     AiravataMesosError,
@@ -28,6 +27,7 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest
+from airavata_mesos_plugin.secret import Secret
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ class MailChannel:
         self._instance = instance
         # Airavata 0.17 has no state for a failure after which the job goes on.
         self._states = subjects.KINDS.keys() - ({NON_CRITICAL_FAIL} if version == "0.17" else set())
-        self._password = None if settings.username is None else password(settings)
+        place = settings.password
+        self._password = None if place is None else Secret(place, keep_blanks=True).read()
         try:
             self._tls = None if settings.security == "none" else _tls(settings)
         except OSError as error:

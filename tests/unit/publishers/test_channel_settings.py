@@ -11,9 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from airavata_mesos_plugin.airavata.publishers import make_channels
-from airavata_mesos_plugin.airavata.publishers.passwords import password
 from airavata_mesos_plugin.config.airavata import AiravataSettings, Login
 from airavata_mesos_plugin.errors import ConfigurationError
+from airavata_mesos_plugin.secret import Secret
 
 MAIL = {"host": "smtp.example.org", "sender": "slurm@mesos.example.org"}
 KAFKA = {"bootstrap_servers": ["kafka1.example.org:9092"]}
@@ -78,11 +78,15 @@ def test_an_option_that_kafka_does_not_know_is_named() -> None:
 
 
 def test_passwords(tmp_path: Path) -> None:
+    def password(environ: dict[str, str] | None = None, **place: Any) -> str:
+        source = Login(username="u", **place).password
+        assert source is not None
+        return Secret(source, environ or {}, keep_blanks=True).read()
+
     file = tmp_path / "password"
-    file.write_text("p w\nsecond line\n")
-    assert password(Login(username="u", password_file=file)) == "p w"
-    assert password(Login(username="u", password_environment="P"), {"P": "x"}) == "x"  # noqa: S106
-    with pytest.raises(ConfigurationError, match="P is not set"):
-        password(Login(username="u", password_environment="P"), {})  # noqa: S106
-    with pytest.raises(ConfigurationError, match="no password"):
-        password(Login())
+    file.write_text(" p w \nsecond line\n")
+    assert password(password_file=file) == " p w "
+    assert password({"P": "x"}, password_environment="P") == "x"  # noqa: S106
+    with pytest.raises(ConfigurationError, match="variable P holds no secret"):
+        password(password_environment="P")  # noqa: S106
+    assert Login().password is None

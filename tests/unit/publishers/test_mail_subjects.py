@@ -213,9 +213,9 @@ class TestChannel:
 @pytest.mark.parametrize(
     ("more", "environ", "message"),
     [
-        ({"password_file": "missing"}, {}, "cannot read the password file"),
-        ({"password_file": "empty"}, {}, "has no first line"),
-        ({"password_environment": "MAIL_PASSWORD"}, {}, "MAIL_PASSWORD is not set"),
+        ({"password_file": "missing"}, {}, "missing cannot be read"),
+        ({"password_file": "empty"}, {}, "empty holds no secret"),
+        ({"password_environment": "MAIL_PASSWORD"}, {}, "MAIL_PASSWORD holds no secret"),
         ({"ca_file": "missing", "password_file": "good"}, {}, "cannot use"),
     ],
 )

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.filenames import RESERVED, confined_parts, expand, parts
+from airavata_mesos_plugin.filenames import confined_parts, expand, parts
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
-from airavata_mesos_plugin.sandbox import layout
 
 
 def a_record(**request: Any) -> JobRecord:
@@ -97,6 +96,7 @@ def test_names_inside_are_kept(pattern: str) -> None:
         (".", "n", "not the name of a file"),
         (".airavata-mesos/result", "n", "reserved"),
         ("./.logs/run/0/stdout", "n", "reserved"),
+        (".thermos_profile", "n", "reserved"),
         ("a\0b", "n", "NUL"),
     ],
 )
@@ -105,10 +105,6 @@ def test_names_outside_are_refused(pattern: str, name: str, trouble: str) -> Non
         confined_parts(pattern, a_record(name=name), "--error")
     assert "job 62" in str(caught.value)
     assert "--error" in str(caught.value)
-
-
-def test_the_reserved_names_are_those_of_the_sandbox() -> None:
-    assert {layout.CONTROL_DIRECTORY, layout.THERMOS_LOGS, layout.THERMOS_PROFILE} == RESERVED
 
 
 @given(pattern=st.text(alphabet="ab./%jxN\\ \n", max_size=12), name=st.text(alphabet="ab./", max_size=6))
