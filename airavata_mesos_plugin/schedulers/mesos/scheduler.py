@@ -34,8 +34,9 @@ from airavata_mesos_plugin.schedulers.base import (
 from airavata_mesos_plugin.schedulers.mesos.agents import agents_of
 from airavata_mesos_plugin.schedulers.mesos.diagnosis import Diagnosis
 from airavata_mesos_plugin.schedulers.mesos.driver import make_driver
-from airavata_mesos_plugin.schedulers.mesos.framework import Framework, Limits
+from airavata_mesos_plugin.schedulers.mesos.framework import Framework
 from airavata_mesos_plugin.schedulers.mesos.jobform import MesosJob, parse
+from airavata_mesos_plugin.schedulers.mesos.limits import Limits
 from airavata_mesos_plugin.schedulers.mesos.link import MasterLink
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
 from airavata_mesos_plugin.schedulers.mesos.runner import Runner
