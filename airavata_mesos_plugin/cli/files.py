@@ -65,6 +65,7 @@ def outputs(
         view.print_json(files)
     else:
         view.print_table(["BYTES", "FILE"], [[str(f["bytes"]), view.visible(f["name"])] for f in files])
+        view.print_left_out(job["fetch"])
 
 
 @click.command()

@@ -69,6 +69,9 @@ def show(context: Context, job_id: int, as_json: bool) -> None:
         known = "nothing heard yet" if heard is None else f"heard {view.duration(heard)} ago"
         trouble = f"; {job['cluster_trouble']}" if job["cluster_trouble"] else ""
         click.echo(f"{'Scheduler:':<11}{view.visible(known + trouble)}")
+    fetch = view.fetch_line(job["fetch"])
+    if fetch:
+        click.echo(f"{'Outputs:':<11}{view.visible(fetch)}")
     click.echo()
     rows = [
         [view.moment(e["time"]), e["phase"], e["source"], e["native_state"] or "-", view.visible(e["reason"])]

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 Document = dict[str, Any]
@@ -49,6 +50,39 @@ def duration(seconds: float | None) -> str:
 def moment(seconds: float | None) -> str:
     """A time of day with its date, local."""
     return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def fetch_line(fetch: Document | None) -> str:
+    """How far the outputs of a job have come, or how they came; empty when there is nothing to say."""
+    if fetch is None:
+        return ""
+    progress = fetch.get("progress")
+    if progress is not None:
+        files = f"{progress['files']} of {progress['files_total']} files"
+        return f"{files}, {decimal(progress['bytes'])} of {decimal(progress['bytes_total'])} have come"
+    if fetch["trouble"]:
+        return str(fetch["trouble"])
+    parts = [f"{fetch['files']} files, {decimal(fetch['bytes'])} in {fetch['seconds']:.1f} s"]
+    if fetch["left_out_count"]:
+        parts.append(f"{fetch['left_out_count']} left out")
+    if fetch["excluded"]:
+        parts.append(f"{fetch['excluded']} excluded by patterns")
+    return ", ".join(parts)
+
+
+def print_left_out(fetch: Document | None) -> None:
+    """The outputs that did not come with the others, and why."""
+    if fetch is None:
+        return
+    left_out = fetch.get("left_out", [])
+    if left_out:
+        click.echo()
+        print_table(["LEFT OUT", "WHY"], [[visible(name), visible(why)] for name, why in left_out])
+    more = fetch.get("left_out_count", 0) - len(left_out)
+    if more > 0:
+        click.echo(f"and {more} more files were left out")
+    if fetch.get("excluded"):
+        click.echo(f"{fetch['excluded']} files are excluded by patterns")
 
 
 def job_table(jobs: Sequence[Document], *, with_phases: bool = False) -> tuple[list[str], list[list[str]]]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from airavata_mesos_plugin.config.patterns import Patterns
 from airavata_mesos_plugin.config.types import Settings
 
 
@@ -13,6 +14,8 @@ class FetchSettings(Settings):
     """How outputs come back."""
 
     jobs: int = Field(4, gt=0, description="jobs whose outputs are fetched at the same time")
+    long_jobs: int = Field(4, gt=0, description="besides them, those that take longer than long_seconds")
+    long_seconds: float = Field(15.0, gt=0, description="after this a fetch makes way for other jobs")
     connections: int = Field(8, gt=0, description="connections to one agent")
     read_timeout_seconds: float = Field(60.0, gt=0, description="longest silence of an agent")
     attempts: int = Field(5, gt=0, description="tries until a fetch counts as failed")
@@ -25,3 +28,10 @@ class OutputSettings(Settings):
     method: Literal["files_api", "sftp", "shared", "push"] = Field(
         "files_api", description="how files come from the agents"
     )
+    include: Patterns = Field(
+        (), description="patterns as in a .gitignore file: only these files come back; none: all"
+    )
+    exclude: Patterns = Field((), description="patterns of files that do not come back")
+    max_file_mb: int | None = Field(None, gt=0, description="larger files are left out; none: no limit")
+    max_total_mb: int | None = Field(None, gt=0, description="what all files of a job may have together")
+    max_files: int | None = Field(None, gt=0, description="how many files of a job come back at most")

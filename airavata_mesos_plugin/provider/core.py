@@ -11,6 +11,7 @@ from pathlib import Path
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, SandboxGone, StagingError
 from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest, PastAttempt
+from airavata_mesos_plugin.provider import output_rules
 from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.files import JobFiles
@@ -92,6 +93,7 @@ class Provider:
         if known is not None:
             return known
         queue = self.settings.queue(request.queue)
+        output_rules.check(script, queue)
         directory = Path(request.working_directory)
         if not directory.is_absolute():
             raise InvalidRequest(f"the working directory {directory} is not an absolute path")
@@ -211,6 +213,14 @@ class Provider:
         except StagingError as error:
             raise NotFound(f"the working directory {directory} of job {job_id} is gone") from error
         return [OutputFile(file.name, file.size) for file in changed]
+
+    def fetched(self, job_id: int) -> dict[str, object] | None:
+        """What there is to say about the fetch of a job's outputs; None before its first end.
+
+        Raises NotFound for an unknown job.
+        """
+        self._check_seen(job_id)
+        return self._parts.ledger.fetches.of(job_id)
 
     def files_of(self, uid: int) -> UserFiles:
         """The files of an account, with its rights. Raises Refused for one that the host does not know."""

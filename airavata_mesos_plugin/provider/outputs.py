@@ -1,32 +1,27 @@
-"""From the sandbox to the working directory, and the last word about a job."""
+"""From the sandbox to the working directory."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 
-from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, InvalidRequest, SandboxGone
+from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, SandboxGone
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
-from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
+from airavata_mesos_plugin.provider.control import Control
+from airavata_mesos_plugin.provider.ending import Ending
+from airavata_mesos_plugin.provider.output_rules import output_rules
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import layout, origins
-from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.provider.turns import Turns
+from airavata_mesos_plugin.sandbox import origins
+from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
-from airavata_mesos_plugin.states import settle
 from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)
-
-STAGE_IN = "stage_in"
-"""Name of the Thermos process that brings the inputs, in all job templates."""
-
-RUN = "run"
-"""Name of the process that runs the wrapper."""
-
-STAGE_IN_LINES = 3
-"""How much of what it said is told when it failed."""
 
 
 class OutputCollector:
@@ -34,31 +29,55 @@ class OutputCollector:
 
     def __init__(self, parts: Parts, control: Control, stop: threading.Event | None = None) -> None:
         self._parts = parts
-        self._control = control
         self._stop = stop or threading.Event()
-        self._pacing = Pacing(
-            parts.clock, first_seconds=parts.settings.fetch.retry_seconds, longest_seconds=300.0
+        settings = parts.settings.fetch
+        self._pacing = Pacing(parts.clock, first_seconds=settings.retry_seconds, longest_seconds=300.0)
+        self._turns = Turns(
+            parts.clock, quick=settings.jobs, long=settings.long_jobs, seconds=settings.long_seconds
         )
+        self._ending = Ending(parts, control, self.address)
         self._lock = threading.Lock()
-        self._at_work: set[int] = set()
+        self._at_work: dict[int, _Work] = {}
 
     def take_due(self) -> list[int]:
-        """Jobs whose outputs should be fetched now, oldest first; each is given out to one caller only,
-        who must call `collect` with it.
+        """Jobs whose outputs should be fetched now, in their order; each is given out to one caller only,
+        who must call `collect` with it. Fetches that take long are told to make way, if others wait.
         """
         fetching = self._parts.ledger.jobs(JobSelection(phases=frozenset({JobPhase.FETCHING})))
         with self._lock:
-            due = [r.id for r in reversed(fetching) if r.id not in self._at_work and self._pacing.due(r.id)]
-            self._at_work.update(due)
-        return due
+            self._turns.offer(record.id for record in reversed(fetching) if self._pacing.due(record.id))
+            begun = self._begin()
+            for job_id in self._turns.overdue():
+                self._at_work[job_id].make_way.set()
+        return begun
+
+    def take_next(self) -> list[int]:
+        """The same without a look into the ledger: jobs that were waiting for a place that is free now."""
+        with self._lock:
+            return self._begin()
+
+    def _begin(self) -> list[int]:
+        begun = self._turns.begin()
+        self._at_work.update((job_id, _Work(_Cancel(self._stop))) for job_id in begun)
+        return begun
 
     def collect(self, job_id: int) -> None:
-        """Fetch the outputs of one job and end it. Repeatable: files that came before come again."""
+        """Fetch the outputs of one job and end it. Repeatable: it goes on with what has not come yet."""
+        with self._lock:
+            work = self._at_work.setdefault(job_id, _Work(_Cancel(self._stop)))
+        over = True
         try:
-            self._collect(self._parts.ledger.job(job_id))
+            over = self._collect(self._parts.ledger.job(job_id), work)
         finally:
             with self._lock:
-                self._at_work.discard(job_id)
+                self._at_work.pop(job_id, None)
+                self._turns.ended(job_id, over=over)
+
+    def progress(self, job_id: int) -> Progress | None:
+        """How far the outputs of a job have come; None when they are not being fetched now."""
+        with self._lock:
+            work = self._at_work.get(job_id)
+        return work.progress if work is not None else None
 
     def address(self, record: JobRecord) -> SandboxAddress:
         """Where the job's files are. Raises SandboxGone when the task never had a host, or its agent is
@@ -90,127 +109,94 @@ class OutputCollector:
             more = origins.sftp_details(record.cluster, record.agent_id, record.key.role)
         return Origin(method, self.address(record), more)
 
-    def _collect(self, record: JobRecord) -> None:
+    def _collect(self, record: JobRecord, work: _Work) -> bool:
+        """Returns whether no other try will follow."""
         if record.phase is not JobPhase.FETCHING:
-            return
+            return True
         try:
-            report = self._parts.files_of(record.request.uid).fetch(
+            files = self._parts.files_of(record.request.uid)
+            report = files.fetch(
                 self.origin(record),
                 record.request.working_directory,
                 self._parts.ledger.snapshot(record.id),
                 job_id=record.id,
-                cancel=self._stop,
+                rules=self._rules(record),
+                progress=work.tell,
+                cancel=work.make_way,
             )
         except FilesUnavailable as error:  # that says nothing about this job, so it may last
             self._pacing.postpone(record.id)
             log.warning("job %d: its outputs have to wait: %s", record.id, error)
+            return False
         except AiravataMesosError as error:
-            if self._stop.is_set():
-                return
+            if work.make_way.is_set():
+                return False
             failures = self._pacing.postpone(record.id)
             log.warning("job %d: fetch of the outputs failed (%d): %s", record.id, failures, error)
             if failures < self._parts.settings.fetch.attempts and _may_work_later(record, error):
                 self._parts.ledger.note(record.id, source="fetch", reason=f"trying again: {error}")
-            else:
-                self._end(record, None, f"outputs could not be fetched: {error}")
+                return False
+            trouble = f"outputs could not be fetched: {error}"
+            saved, size = self._give_up(record)
+            if saved:
+                trouble = f"{trouble}; {saved} files with {size} bytes had arrived"
+            self._keep(record, None, trouble)
+            self._pacing.forget(record.id)
+            self._ending.end(record, None, trouble)
         else:
-            self._end(record, report, "")
+            self._keep(record, report, "")
+            self._pacing.forget(record.id)
+            self._ending.end(record, report, "")
+        return True
 
-    def _end(self, record: JobRecord, report: FetchReport | None, trouble: str) -> None:
-        outcome = record.outcome
-        if outcome is None:  # written together with FETCHING
-            raise AssertionError(f"job {record.id} is fetching without an outcome")
-        result = report.result if report else None
-        phase = settle(
-            outcome,
-            exit_code=result.exit_code if result else None,
-            timed_out=bool(result and result.timed_out),
-            killed_by_us=outcome is JobPhase.CANCELLED,
-        )
-        if trouble and phase is JobPhase.COMPLETED:
-            phase = JobPhase.FAILED  # without its outputs a job is of no use, whatever the task did
-        reason = record.reason
-        if phase is JobPhase.TIMEOUT:
-            reason = f"wall time limit of {record.request.wall_time_seconds} s reached"
-        elif phase is JobPhase.COMPLETED:
-            reason = ""
-        elif phase is JobPhase.FAILED and result is not None:
-            reason = result.reason or f"exit code {result.exit_code}"
-        elif phase is JobPhase.FAILED and report is not None:
-            reason = self._why_not_started(record)
-        if trouble:
-            reason = f"{reason}; {trouble}" if reason else trouble
-        fields: dict[str, object] = {}
-        if result is not None:
-            fields = {"exit_code": result.exit_code, "signal": result.signal}
+    def _rules(self, record: JobRecord) -> OutputRules:
+        queue = self._parts.settings.queue(record.request.queue)
+        return output_rules(record, self._parts.ledger.script(record.id), queue)
+
+    def _give_up(self, record: JobRecord) -> tuple[int, int]:
+        """Clean up after tries that will not be repeated; returns the files and bytes that had arrived."""
+        try:
+            files = self._parts.files_of(record.request.uid)
+            return files.give_up_fetch(record.request.working_directory, record.id)
+        except AiravataMesosError as error:
+            log.warning("job %d: part files may be left in its directory: %s", record.id, error)
+            return 0, 0
+
+    def _keep(self, record: JobRecord, report: FetchReport | None, trouble: str) -> None:
+        """Store what there is to say about the fetch."""
+        document: dict[str, object] = {"attempt": record.attempt, "trouble": trouble}
         if report is not None:
-            for name, why in report.left_out:
-                self._parts.ledger.note(record.id, source="fetch", reason=f"left out {name}: {why}")
-            if report.left_out:
-                reason = f"{reason}; {len(report.left_out)} files left out".removeprefix("; ")
-        self._pacing.forget(record.id)
-        if fields:
-            self._parts.ledger.annotate(record.id, **fields)
-        record = self._parts.ledger.job(record.id)  # somebody may have asked for something meanwhile
-        if record.cancel_requested_at is None:
-            try:
-                if self._begins_again(record, phase):
-                    return
-            except InvalidRequest as error:
-                reason = f"{reason}; cannot be started again: {error}".removeprefix("; ")
-                phase = JobPhase.FAILED
-        self._parts.ledger.advance(record.id, phase, source="fetch", reason=reason)
-        if self._parts.ledger.any_kept_back():
-            for view in self._parts.views.values():  # perhaps one was waiting for this
-                view.wake.set()
+            document |= {
+                "files": report.files + report.present,
+                "bytes": report.bytes,
+                "seconds": round(report.seconds, 3),
+                "excluded": report.excluded,
+                "left_out": report.left_out,
+                "left_out_count": max(len(report.left_out), report.left_out_count),
+            }
+        self._parts.ledger.fetches.keep(record.id, document)
 
-    def _begins_again(self, record: JobRecord, phase: JobPhase) -> bool:
-        if record.requeue_requested_at is not None:
-            by = record.requeue_requested_by
-            # One that was only taken back to be held leaves no record, as with SLURM.
-            reason = f"requeued by {by}" if by else "taken back from the scheduler to be held"
-            self._control.begin_again(record, "REQUEUED" if by else "", "provider", reason, held=record.held)
-            return True
-        if phase is JobPhase.LOST and record.request.requeue and record.attempt <= MOST_LOSSES:
-            self._control.begin_again(
-                record, "NODE_FAIL", "provider", "started again after its node was lost"
-            )
-            return True
-        return False
 
-    def _why_not_started(self, record: JobRecord) -> str:
-        """The wrapper left no result: what the stage-in said last, unless something else ended the job."""
-        begun = self._processes(record)
-        if record.reason and RUN in begun:
-            return record.reason  # a limit of its container, for instance
-        events = self._parts.ledger.events(record.id)
-        told = [event.reason for event in events if event.source == "staging"]
-        said = told[-1] if told else self._stage_in_stderr(record)
-        if record.reason and not said and not begun:
-            return record.reason  # not even the stage-in was started
-        return f"the job did not start, its inputs did not reach the agent: {said}".removesuffix(": ")
+class _Cancel(threading.Event):
+    """Ends one fetch, when it has to make way or when the provider stops."""
 
-    def _processes(self, record: JobRecord) -> set[str]:
-        """Names of the processes that were started in the sandbox, as far as they can be seen."""
-        try:
-            address = self.address(record)
-            return {entry.name for entry in self._parts.files.browse(address, layout.THERMOS_LOGS)}
-        except AiravataMesosError:
-            return set()
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
 
-    def _stage_in_stderr(self, record: JobRecord) -> str:
-        """What the last run of the stage-in process said at its end; empty when it said nothing."""
-        logs = f"{layout.THERMOS_LOGS}/{STAGE_IN}"
-        try:
-            address = self.address(record)
-            runs = [e.name for e in self._parts.files.browse(address, logs) if e.name.isdecimal()]
-            last = max(runs, key=int, default="0")
-            text = self._parts.files.read(address, f"{logs}/{last}/stderr", 0).decode(errors="replace")
-        except AiravataMesosError:
-            return ""
-        # tar, which comes last, only says that what the download gave it was not whole.
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return "; ".join(lines[-STAGE_IN_LINES:])
+    def is_set(self) -> bool:
+        return super().is_set() or self._stop.is_set()
+
+
+@dataclass
+class _Work:
+    """One fetch that goes on."""
+
+    make_way: _Cancel
+    progress: Progress | None = None
+
+    def tell(self, progress: Progress) -> None:
+        self.progress = progress
 
 
 def _may_work_later(record: JobRecord, error: AiravataMesosError) -> bool:

@@ -16,7 +16,8 @@ import os
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from airavata_mesos_plugin.clock import SystemClock
@@ -26,8 +27,9 @@ from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox import local_listing
 from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
 from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
@@ -56,6 +58,7 @@ class Worker:
             "changed": self._changed,
             "archive": self._archive,
             "fetch": self._fetch,
+            "give_up": self._give_up,
         }
 
     def serve(self, connection: socket.socket) -> None:
@@ -135,15 +138,26 @@ class Worker:
 
     def _fetch(self, request: wire.Frame, stream: _Stream) -> None:
         directory = request.text("directory")
-        with _signs_of_life(stream, directory) as hung_up:
+        size = request.number("rules")
+        rules = OutputRules.from_document(json.loads(request.body[:size]))
+        told: list[Progress] = []
+        with _signs_of_life(stream, directory, told) as hung_up:
             report = self._files.fetch(
                 _origin(request),
                 directory,
-                request.body.decode("ascii"),
+                request.body[size:].decode("ascii"),
                 job_id=request.number("job_id"),
+                rules=rules,
+                progress=lambda progress: told.__setitem__(slice(None), [progress]),
                 cancel=hung_up,
             )
         stream.send({"kind": "done"}, _report(report))
+
+    def _give_up(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory):
+            files, size = self._files.give_up_fetch(directory, request.number("job_id"))
+        stream.send({"kind": "done", "files": files, "bytes": size})
 
 
 class _Stream:
@@ -159,11 +173,13 @@ class _Stream:
 
 
 @contextlib.contextmanager
-def _signs_of_life(stream: _Stream, directory: str) -> Iterator[threading.Event]:
+def _signs_of_life(
+    stream: _Stream, directory: str, told: Sequence[Progress] = ()
+) -> Iterator[threading.Event]:
     """Tell the daemon that the directory still answers, again and again, until the end of the block.
 
     When its file system hangs, so does the look, and the daemon hears nothing. The event is set when the
-    daemon has hung up.
+    daemon has hung up. ``told`` holds the present progress, if there is something to say.
     """
     over, hung_up = threading.Event(), threading.Event()
 
@@ -173,7 +189,7 @@ def _signs_of_life(stream: _Stream, directory: str) -> Iterator[threading.Event]
             with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
                 os.stat(directory)  # noqa: PTH116 - a text that may be no path
             try:
-                stream.send({"kind": "alive"})
+                stream.send({"kind": "alive", "progress": [astuple(progress) for progress in told]})
             except OSError:
                 hung_up.set()
                 return
@@ -212,6 +228,9 @@ def _report(report: FetchReport) -> bytes:
         "bytes": report.bytes,
         "left_out": report.left_out,
         "seconds": report.seconds,
+        "left_out_count": report.left_out_count,
+        "excluded": report.excluded,
+        "present": report.present,
         "result": None
         if result is None
         else [

@@ -20,8 +20,9 @@ from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox import local_listing
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
 from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.result import WrapperResult
+from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 
@@ -149,8 +150,11 @@ class AccountFiles:
         snapshot_text: str,
         *,
         job_id: int,
+        rules: OutputRules = EVERYTHING,
+        progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> FetchReport:
+        rules_text = json.dumps(rules.to_document()).encode("ascii")
         head = {
             "kind": "fetch",
             "method": origin.method,
@@ -159,8 +163,19 @@ class AccountFiles:
             "details": origin.details,
             "directory": directory,
             "job_id": job_id,
+            "rules": len(rules_text),
         }
-        return _report(self._ask(head, [snapshot_text.encode("ascii")], cancel).body)
+
+        def alive(frame: wire.Frame) -> None:
+            if progress is not None:
+                for told in _progress(frame):
+                    progress(told)
+
+        return _report(self._ask(head, [rules_text, snapshot_text.encode("ascii")], cancel, alive).body)
+
+    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
+        answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id})
+        return answer.number("files"), answer.number("bytes")
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         head = {"kind": "read", "directory": directory, "name": name, "offset": offset, "limit": limit}
@@ -173,9 +188,13 @@ class AccountFiles:
             return local_listing.from_json(body)
 
     def _ask(
-        self, head: Mapping[str, object], body: Sequence[bytes] = (), cancel: threading.Event | None = None
+        self,
+        head: Mapping[str, object],
+        body: Sequence[bytes] = (),
+        cancel: threading.Event | None = None,
+        alive: Callable[[wire.Frame], None] | None = None,
     ) -> wire.Frame:
-        with contextlib.closing(self._frames(head, body, wire.BODY_LIMIT, cancel)) as frames:
+        with contextlib.closing(self._frames(head, body, wire.BODY_LIMIT, cancel, alive)) as frames:
             for frame in frames:
                 if frame.kind == "done":
                     return frame
@@ -187,8 +206,12 @@ class AccountFiles:
         body: Sequence[bytes],
         body_limit: int,
         cancel: threading.Event | None = None,
+        alive: Callable[[wire.Frame], None] | None = None,
     ) -> Generator[wire.Frame, None, None]:
-        """The frames of an answer up to the last. Raises the error that the helper met."""
+        """The frames of an answer up to the last; its signs of life go to ``alive``.
+
+        Raises the error that the helper met.
+        """
         again = True
         while True:
             helper, fresh = self._ready()
@@ -203,6 +226,8 @@ class AccountFiles:
                         _raise_error(frame, self._user)
                         if frame.kind != "alive":
                             yield frame
+                        elif alive is not None:
+                            alive(frame)
                         if frame.kind == "done":
                             return
             except (HelperGone, wire.PeerGone) as error:
@@ -319,6 +344,12 @@ def _ascii(text: bytes) -> str:
         return text.decode("ascii")
 
 
+def _progress(frame: wire.Frame) -> list[Progress]:
+    with _well_formed():
+        told = frame.head.get("progress")
+        return [Progress(*map(int, numbers)) for numbers in told] if isinstance(told, list) else []
+
+
 def _report(body: bytes) -> FetchReport:
     with _well_formed():
         document = json.loads(body)
@@ -339,6 +370,9 @@ def _report(body: bytes) -> FetchReport:
             left_out=tuple((str(name), _clean(str(why))) for name, why in document["left_out"]),
             result=result,
             seconds=float(document["seconds"]),
+            left_out_count=int(document["left_out_count"]),
+            excluded=int(document["excluded"]),
+            present=int(document["present"]),
         )
 
 

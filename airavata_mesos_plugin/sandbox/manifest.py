@@ -10,6 +10,7 @@ Files are not synchronised to disk one by one, so nothing of it is believed afte
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from airavata_mesos_plugin.errors import AlreadyExists, UnsafePath
+from airavata_mesos_plugin.errors import AlreadyExists, TransferError, UnsafePath
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.paths import Root, create_at, remove_at
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
@@ -45,13 +46,17 @@ class Noted(NamedTuple):
 
 
 class Manifest:
-    """The manifest of one fetch. `note_arrived` and `note_part` may be called from several threads.
+    """The manifest of one fetch, which no other one of the same job can have at the same time.
 
-    OSErrors of the working directory pass through.
+    `note_arrived` and `note_part` may be called from several threads. OSErrors of the working directory
+    pass through.
     """
 
     def __init__(self, root: Root, job_id: int, origin: Origin) -> None:
-        """Take up that of an earlier try from the same sandbox; any other one is thrown away."""
+        """Take up that of an earlier try from the same sandbox; any other one is thrown away.
+
+        Raises TransferError while another fetch of the job goes on.
+        """
         self.arrived: dict[str, Noted] = {}
         self.parts: dict[str, Noted] = {}
         self.earlier = False  # there was one, so there may be part files
@@ -71,6 +76,7 @@ class Manifest:
                 remove_at(fd, base)
                 self._fd = create_at(fd, base)
                 _write(self._fd, head)
+        _hold(self._fd)
 
     def note_arrived(self, entry: Entry, inode: int) -> None:
         """The file is there, whole, under its name."""
@@ -117,6 +123,7 @@ class Manifest:
             return 0
         self.earlier = True
         with os.fdopen(opened, "rb") as file:
+            _hold(opened)
             lines = iter(file.readline, b"")
             if next(lines, b"") != head.encode("ascii"):
                 return 0
@@ -149,6 +156,16 @@ def read_counts(root: Root, job_id: int) -> tuple[int, int]:
                     files += 1
                     size += int(match[1])
     return files, size
+
+
+def _hold(fd: int) -> None:
+    """Keep others away as long as the descriptor is open, on file systems that can do that."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TransferError("another fetch of the same job goes on") from error
+    except OSError:
+        return
 
 
 def _identity(origin: Origin) -> list[object]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from airavata_mesos_plugin.sandbox import archive, local_listing, snapshot
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress, give_up
 from airavata_mesos_plugin.sandbox.paths import Root
+from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 
@@ -56,10 +57,17 @@ class OwnFiles(OwnPaths):
         snapshot_text: str,
         *,
         job_id: int,
+        rules: OutputRules = EVERYTHING,
+        progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> FetchReport:
         listed = snapshot.Snapshot.from_json(snapshot_text)
-        return self._fetcher.fetch(origin, Path(directory), listed, job_id=job_id, cancel=cancel)
+        return self._fetcher.fetch(
+            origin, Path(directory), listed, job_id=job_id, rules=rules, progress=progress, cancel=cancel
+        )
+
+    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
+        return give_up(directory, job_id)
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         with Root(directory) as root:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pathspec import GitIgnoreSpec
 
+from airavata_mesos_plugin.config import patterns
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry
-
-MOST_PATTERNS = 100
-MOST_STARS = 4
-"""Wildcards of one pattern. Each multiplies the time that a name can take to be compared."""
-
-_LONGEST = 1000  # characters of a pattern
-_STARS = re.compile(r"\*+")
 
 
 @dataclass(frozen=True)
@@ -123,21 +115,12 @@ class OutputRules:
 EVERYTHING = OutputRules()
 
 
-def compiled(patterns: Iterable[str]) -> GitIgnoreSpec:
+def compiled(lines: Iterable[str]) -> GitIgnoreSpec:
     """The patterns as one. Raises InvalidRequest for one that is none, or would take long to compare."""
-    lines = list(patterns)
-    if len(lines) > MOST_PATTERNS:
-        raise InvalidRequest(f"{len(lines)} patterns for outputs; at most {MOST_PATTERNS} are allowed")
-    for line in lines:
-        if len(line) > _LONGEST or len(_STARS.findall(line)) > MOST_STARS or not line.isprintable():
-            raise InvalidRequest(
-                f"the pattern {escape(line[:80])!r} cannot be used for outputs",
-                advice=f"at most {MOST_STARS} asterisks, {_LONGEST} characters and nothing unprintable",
-            )
     try:
-        return GitIgnoreSpec.from_lines(lines)
-    except (ValueError, re.error) as error:
-        raise InvalidRequest(f"a pattern for outputs cannot be understood: {error}") from error
+        return patterns.compiled(lines)
+    except ValueError as error:
+        raise InvalidRequest(f"patterns for outputs: {error}") from error
 
 
 def _sequence(value: object) -> list[object]:

@@ -7,12 +7,13 @@ process that runs as another account.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 
 
@@ -79,9 +80,14 @@ class UserFiles(PathRights, Protocol):
         snapshot_text: str,
         *,
         job_id: int,
+        rules: OutputRules = EVERYTHING,
+        progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> FetchReport:
         """As `fetch.Fetcher.fetch`, with its errors."""
+
+    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
+        """As `fetch.give_up`, with its errors."""
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         """At most ``limit`` bytes of the file ``name`` below ``directory``; a negative ``offset`` counts

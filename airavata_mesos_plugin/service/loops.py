@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -38,7 +39,8 @@ class Loops:
         self._parts = parts
         self._stop = stop
         self._threads: list[threading.Thread] = []
-        self._pool = ThreadPoolExecutor(parts.settings.fetch.jobs, thread_name_prefix="fetch")
+        fetch = parts.settings.fetch
+        self._pool = ThreadPoolExecutor(fetch.jobs + fetch.long_jobs, thread_name_prefix="fetch")
 
     def start(self) -> None:
         """Start all threads; they take up every job where the ledger says that it is."""
@@ -66,13 +68,19 @@ class Loops:
         while not stop.is_set():
             due.clear()
             none: list[int] = []
-            for job_id in guarded(self._provider.collector.take_due, none):
-                self._pool.submit(guarded, partial(self._collect, job_id), None)
+            self._collect_all(guarded(self._provider.collector.take_due, none))
             self._parts.clock.wait(due, OUTPUTS_SECONDS)
 
+    def _collect_all(self, jobs: Iterable[int]) -> None:
+        for job_id in jobs:
+            with contextlib.suppress(RuntimeError):  # the pool has been closed meanwhile
+                self._pool.submit(guarded, partial(self._collect, job_id), None)
+
     def _collect(self, job_id: int) -> None:
-        if not self._stop.is_set():
-            self._provider.collector.collect(job_id)
+        if self._stop.is_set():
+            return
+        guarded(partial(self._provider.collector.collect, job_id), None)
+        self._collect_all(self._provider.collector.take_next())
 
 
 class ClusterLoop:

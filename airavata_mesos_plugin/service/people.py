@@ -141,7 +141,7 @@ class PeopleCalls:
         now = self._clock.now()
         return json_answer([describe(record, self._provider.events(record.id), now) for record in records])
 
-    def _show(self, argv: Sequence[str], _uid: int, _user: str) -> Answer:
+    def _show(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
         record = self._provider.job(_job_id(argv))
         events = self._provider.events(record.id)
         document = describe(record, events, self._clock.now())
@@ -162,8 +162,19 @@ class PeopleCalls:
             document["cluster_answered_at"] = view.answered_at
             document["cluster_age_seconds"] = age
             document["cluster_trouble"] = view.trouble
+        document["fetch"] = self._fetch(record, uid)
         document["announced"] = self._announced(record.id)
         return json_answer(document)
+
+    def _fetch(self, record: JobRecord, uid: int) -> dict[str, object] | None:
+        """How far the outputs have come, or how they came; names of files are for the owner only."""
+        progress = self._provider.collector.progress(record.id)
+        if progress is not None:
+            return {"progress": asdict(progress)}
+        fetched = self._provider.fetched(record.id)
+        if fetched is not None and uid not in (0, record.request.uid):
+            fetched.pop("left_out", None)
+        return fetched
 
     def _cancel(self, argv: Sequence[str], uid: int, user: str) -> Answer:
         job_id = _job_id(argv)

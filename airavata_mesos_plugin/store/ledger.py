@@ -21,6 +21,7 @@ from airavata_mesos_plugin.jobs import (
 )
 from airavata_mesos_plugin.states import may_follow, may_requeue
 from airavata_mesos_plugin.store import waiting
+from airavata_mesos_plugin.store.fetches import Fetches
 from airavata_mesos_plugin.store.notes import NOTES_SCHEMA, Notes
 from airavata_mesos_plugin.store.outbox import Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
@@ -82,6 +83,7 @@ class Ledger(LedgerReader):
         self._writer = self._open()
         self._shared: sqlite3.Cursor | None = None  # of the block under way, see `together`
         self.outbox = Outbox(self._reader, self._writing, clock)
+        self.fetches = Fetches(self._reader, self._writing)
         with self._writing() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
             self._check_version(version)
@@ -91,6 +93,7 @@ class Ledger(LedgerReader):
                 cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             cursor.execute(NOTES_SCHEMA)
+            self.fetches.prepare(cursor)
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airavata_mesos_plugin.config.patterns import MOST_PATTERNS
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, MOST_PATTERNS, OutputRules
+from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry
 
 

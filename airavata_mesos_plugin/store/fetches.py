@@ -1,0 +1,41 @@
+"""How the outputs of each job came: one document for each, of the last fetch."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+_TABLE = "CREATE TABLE IF NOT EXISTS fetches (job_id INTEGER PRIMARY KEY REFERENCES jobs (id), document TEXT)"
+
+
+class Fetches:
+    """The documents of one ledger. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        reader: Callable[[], sqlite3.Cursor],
+        writing: Callable[[], AbstractContextManager[sqlite3.Cursor]],
+    ) -> None:
+        self._reader = reader
+        self._writing = writing
+
+    @staticmethod
+    def prepare(cursor: sqlite3.Cursor) -> None:
+        """Make the table where there is none: ledgers of earlier releases have none."""
+        cursor.execute(_TABLE)
+
+    def keep(self, job_id: int, document: Mapping[str, object]) -> None:
+        """Store what there is to say about the fetch of a job, in the place of what was said before."""
+        text = json.dumps(document, separators=(",", ":"))
+        with self._writing() as cursor:
+            cursor.execute("INSERT OR REPLACE INTO fetches VALUES (?, ?)", (job_id, text))
+
+    def of(self, job_id: int) -> dict[str, object] | None:
+        """The document of a job; None when nothing has been fetched for it."""
+        row = self._reader().execute("SELECT document FROM fetches WHERE job_id = ?", (job_id,)).fetchone()
+        if row is None:
+            return None
+        document = json.loads(row[0])
+        return document if isinstance(document, dict) else None
