@@ -12,7 +12,7 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, PastAttempt, Resources
-from airavata_mesos_plugin.provider.input_methods import input_method
+from airavata_mesos_plugin.provider.input_methods import plan_inputs
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.service.parts import make_scheduler
 from airavata_mesos_plugin.slurm.dispatch import run
@@ -54,7 +54,7 @@ def document(settings: ProviderSettings, request: JobRequest) -> Mapping[str, ob
             unsubmitted(settings, request),
             queue,
             cluster,
-            input_method(queue).stage_in(queue, INPUTS_URL),
+            plan_inputs(queue, INPUTS_URL),
             settings.name,
         )
         made = TemplateLibrary(settings.template_directories).render_job(

@@ -28,13 +28,29 @@ class StagingSettings(Settings):
     job_bandwidth_mb_per_second: float | None = Field(None, gt=0, description="of the inputs of one job")
 
 
+class UriSettings(Settings):
+    """A file that Mesos' fetcher puts beside the sandbox of every job of a queue."""
+
+    value: str = Field(
+        pattern=r"^((https?|ftps?|file|hdfs)://|/)[^\s{}]+$",
+        description="http(s), ftp(s), file or hdfs address, or an absolute path on the agents",
+    )
+    output_file: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+\-]*$", description="its name; none: as in the address"
+    )
+    extract: bool = Field(False, description="unpack it, when its name ends like that of an archive")
+    cache: bool = Field(False, description="keep it on the agents: only what never changes under its address")
+
+
 class InputSettings(Settings):
     """How the jobs of a queue get their inputs."""
 
-    method: Literal["http", "shared"] = Field(
+    method: Literal["http", "mesos_fetcher", "shared"] = Field(
         "http",
-        description="http: agents download them from the daemon; shared: agents see the working directory",
+        description="http: agents download them from the daemon; mesos_fetcher: Mesos does, before the task"
+        " starts; shared: agents see the working directory",
     )
+    uris: tuple[UriSettings, ...] = Field((), description="what Mesos' fetcher brings besides")
     shared_path_map: Mapping[str, str] = Field(
         default_factory=dict,
         description="for shared: beginnings of paths here, and those on the agents where they differ",

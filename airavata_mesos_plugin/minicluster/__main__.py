@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         default=ClusterSettings.max_leading_duration,
         help="seconds after which a leader steps down",
     )
+    parser.add_argument(
+        "--allow-fetcher", action="store_true", help="allow jobs to have URIs fetched by Mesos"
+    )
     parser.add_argument("--shiro-ini", type=Path, help="accounts and permissions for basic authentication")
     parser.add_argument(
         "--control", action="store_true", help="answer the calls that switch faults on, for tests"
@@ -99,6 +102,7 @@ def _settings(options: argparse.Namespace) -> ClusterSettings:
         schedulers=options.schedulers,
         max_leading_duration=options.max_leading_duration,
         shiro_ini=options.shiro_ini,
+        allow_fetcher=options.allow_fetcher,
     )
 
 

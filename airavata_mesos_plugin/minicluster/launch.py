@@ -25,3 +25,5 @@ class Launch(NamedTuple):
     disk_mb: int
     gpus: int
     labels: tuple[tuple[str, str], ...]
+    uris: tuple[tuple[str, str, bool, bool], ...] = ()
+    """For the fetcher: address, name in the run directory or nothing, whether to extract, whether to keep."""

@@ -7,11 +7,12 @@ always come with the archive that the holder of the job's ticket gets, whatever 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from airavata_mesos_plugin.config import QueueSettings
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
-from airavata_mesos_plugin.templating import StageIn
+from airavata_mesos_plugin.templating import InputUri, StageIn
 
 FETCHED_NAME = "inputs.tar"
 """Last part of the address from which Mesos' fetcher gets the archive; it goes by how a name ends."""
@@ -37,6 +38,21 @@ class HttpInputs:
         return snapshot_text
 
 
+class FetcherInputs:
+    """Mesos downloads the archive before the task starts; it is checked and unpacked there.
+
+    Mesos does not unpack it: where Thermos runs, that would be in its own directory, above the sandbox.
+    Nor does an agent keep it, since the address and the content are those of one attempt.
+    """
+
+    def stage_in(self, queue: QueueSettings, url: str) -> StageIn:
+        archive = InputUri(f"{url}/{FETCHED_NAME}", f"airavata-mesos-{FETCHED_NAME}")
+        return StageIn(queue.inputs.method, url, (archive,))
+
+    def sent(self, snapshot_text: str) -> str:
+        return snapshot_text
+
+
 class SharedInputs:
     """The job runs in the working directory itself; only the control files are downloaded."""
 
@@ -47,9 +63,20 @@ class SharedInputs:
         return Snapshot(Snapshot.from_json(snapshot_text).taken_at).to_json()
 
 
-METHODS: Mapping[str, InputMethod] = {"http": HttpInputs(), "shared": SharedInputs()}
+METHODS: Mapping[str, InputMethod] = {
+    "http": HttpInputs(),
+    "mesos_fetcher": FetcherInputs(),
+    "shared": SharedInputs(),
+}
 
 
 def input_method(queue: QueueSettings) -> InputMethod:
     """The way that the queue's settings name."""
     return METHODS[queue.inputs.method]
+
+
+def plan_inputs(queue: QueueSettings, url: str) -> StageIn:
+    """What a job configuration says about the inputs; ``url`` is the signed address of the job's archive."""
+    plan = input_method(queue).stage_in(queue, url)
+    more = (InputUri(uri.value, uri.output_file, uri.extract, uri.cache) for uri in queue.inputs.uris)
+    return replace(plan, uris=(*plan.uris, *more))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from airavata_mesos_plugin.errors import AiravataMesosError, AlreadyExists
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
-from airavata_mesos_plugin.provider.input_methods import input_method
+from airavata_mesos_plugin.provider.input_methods import plan_inputs
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
@@ -45,7 +45,7 @@ class Submitter:
             record,
             queue,
             settings.cluster(record.cluster),
-            input_method(queue).stage_in(queue, f"{parts.staging_url()}/inputs/{ticket}"),
+            plan_inputs(queue, f"{parts.staging_url()}/inputs/{ticket}"),
             provider=settings.name,
             ledger=parts.ledger.instance,
         )

@@ -46,8 +46,9 @@ class Runner:
 
     def run(self) -> None:
         """Run to the end and report it.  Raises AgentGone when the agent's end of the channel closed."""
-        self._report("TASK_STARTING", None)
         try:
+            self._fetch()
+            self._report("TASK_STARTING", None)
             task = self._prepare()
             regular, final = self._plans(task)
             self._start_runnable(regular, time.monotonic())
@@ -62,6 +63,40 @@ class Runner:
             if not procs.kill_everything():
                 self._log("some processes of the task could not be killed")
         self._report(*self._verdict)
+
+    def _fetch(self) -> None:
+        """In Mesos this happens before there is an executor."""
+        uris = self._launch.get("uris")
+        if not isinstance(uris, list) or not uris:
+            return
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                self._channel.close()
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                from airavata_mesos_plugin.minicluster.executor import fetcher  # most tasks need none
+
+                code = fetcher.run(uris, self._run_dir, str(self._launch["cache"]))
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        status: int | None = None
+        while status is None:
+            ended, code = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                status = os.waitstatus_to_exitcode(code)
+                break
+            self._wait(None)
+            if self._stop_reason is not None:
+                raise Refused("TASK_KILLED", self._stop_reason)
+        if status:
+            container = os.path.basename(self._run_dir)  # noqa: PTH119
+            raise Refused(
+                "TASK_FAILED",
+                f"Failed to launch container: Failed to fetch all URIs for container '{container}':"
+                f" exited with status {status}",
+            )
 
     def _prepare(self) -> Task:
         ports = self._launch["ports"]

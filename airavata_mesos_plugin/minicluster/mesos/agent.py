@@ -79,6 +79,7 @@ class Agent:
         run = ExecutorRun(
             launch,
             directory,
+            self._work_dir / "fetch",
             on_report=lambda state, message: self._reported(launch.task_id, state, message),
             on_end=lambda: self._ended(launch.task_id),
         )

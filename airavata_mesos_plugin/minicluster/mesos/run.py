@@ -30,14 +30,16 @@ Report = Callable[[str, "str | None"], None]
 class ExecutorRun:
     """Starts the executor, passes its reports on, and notices its end.
 
+    `cache` is where the fetcher keeps what it may.
     `on_report(state, message)` is called for every status, `on_end()` once, when the executor and its
     runner are gone.
     """
 
     def __init__(
-        self, launch: Launch, directory: Path, on_report: Report, on_end: Callable[[], None]
+        self, launch: Launch, directory: Path, cache: Path, on_report: Report, on_end: Callable[[], None]
     ) -> None:
         self.launch = launch
+        self._cache = cache
         self.directory = directory
         self.pid = 0
         self.ended = asyncio.Event()
@@ -73,6 +75,8 @@ class ExecutorRun:
             "hostname": self.launch.hostname,
             "ports": dict(self.launch.ports),
             "data": self.launch.data,
+            "uris": self.launch.uris,
+            "cache": str(self._cache),
         }
         # A file in memory: the order may be larger than a pipe holds, and nobody has to wait for its reader.
         with (

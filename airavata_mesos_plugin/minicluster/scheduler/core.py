@@ -85,6 +85,13 @@ def _launch_of(task: Task) -> Launch:
         disk_mb=task.needs.disk,
         gpus=task.needs.gpus,
         labels=tuple(labels),
+        # What the client left unset is false by now, as in Aurora, whatever Mesos' own default is.
+        uris=tuple(
+            sorted(
+                (uri.value, uri.outputFile or "", bool(uri.extract), bool(uri.cache))
+                for uri in config.mesosFetcherUris or ()
+            )
+        ),
     )
 
 
