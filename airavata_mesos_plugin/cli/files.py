@@ -120,7 +120,7 @@ def _live(context: Context, job: Document, patterns: tuple[str, ...], to: str | 
     if found["place"] != "sandbox":
         raise InvalidRequest(f"job {job_id} has no sandbox of its own to bring files from")
     if to is None:
-        _work_as(job["request"]["uid"])
+        work_as(job["request"]["uid"])
         # Once the job is over its last files come, and an earlier state must not take their place.
         taker = Taker(daemon, job_id, job["working_directory"], runs)
     else:
@@ -155,7 +155,7 @@ def _take(taker: Taker, found: Document, as_json: bool) -> list[Document]:
     return taken
 
 
-def _work_as(uid: int) -> None:
+def work_as(uid: int) -> None:
     """Give up root's rights for those of the account whose directory is to be written."""
     if os.geteuid() == 0 and uid != 0:
         become(identity(uid)[1])

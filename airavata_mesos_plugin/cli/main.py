@@ -7,7 +7,18 @@ import sys
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import admin, aurora, demo, files, jobs, logs, rebuild, registration, run
+from airavata_mesos_plugin.cli import (
+    admin,
+    aurora,
+    demo,
+    files,
+    jobs,
+    logs,
+    putting,
+    rebuild,
+    registration,
+    run,
+)
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
@@ -37,6 +48,7 @@ for _part in (
     files.outputs,
     files.browse,
     files.get,
+    putting.put,
     jobs.render,
     aurora.aurora,
     rebuild.rebuild_ledger,

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.markup import escape as plain
@@ -45,7 +45,7 @@ class Taker:
         trouble = []
         total = bars.add_task("all", total=sum(file["size"] for file in files)) if len(files) > 1 else None
 
-        with _root(self._target) as root:
+        with opened_root(self._target, make=True) as root:
             for file in files:
                 bar = bars.add_task(plain(visible(file["name"])), total=file["size"])
 
@@ -68,33 +68,49 @@ class Taker:
     def _one(self, root: Root, place: str, file: Document, tell: Told) -> int | None:
         """The number of bytes; None when the file was not to be placed any more."""
         name = file["name"]
-        with root.parent(name, lambda _: 0o777) as (fd, base):
-            part = layout.part_name(base, _FIRST_OWNER + secrets.randbelow(_FIRST_OWNER))
-            opened = create_at(fd, part)
-            try:
-                size = 0
-                with open(opened, "wb") as out:  # noqa: PTH123 - a descriptor
-                    for piece in self._daemon.stream("content", str(self._job_id), place, name):
-                        out.write(piece)
-                        size += len(piece)
-                        tell(len(piece))
-                    out.flush()
-                    os.fchmod(opened, file["mode"] | 0o400)
-                    os.utime(opened, (file["mtime"], file["mtime"]))
+        size = 0
+        try:
+            with placed(root, name, file["mode"] | 0o400, file["mtime"]) as out:
+                for piece in self._daemon.stream("content", str(self._job_id), place, name):
+                    out.write(piece)
+                    size += len(piece)
+                    tell(len(piece))
                 if not self._may_place():
-                    remove_at(fd, part)
-                    return None
-                rename_at(fd, part, base)
-            except BaseException:
-                remove_at(fd, part)
-                raise
+                    raise _Dropped
+        except _Dropped:
+            return None
         return size
 
 
+class _Dropped(Exception):
+    """A file is not wanted any more."""
+
+
 @contextlib.contextmanager
-def _root(directory: str) -> Iterator[Root]:
+def placed(root: Root, name: str, mode: int, mtime: float | None = None) -> Iterator[BinaryIO]:
+    """A file that gets its name when the block has ended well. Raises OSError, AlreadyExists, UnsafePath."""
+    with root.parent(name, lambda _: 0o777) as (fd, base):
+        part = layout.part_name(base, _FIRST_OWNER + secrets.randbelow(_FIRST_OWNER))
+        opened = create_at(fd, part)
+        try:
+            with open(opened, "wb") as out:  # noqa: PTH123 - a descriptor
+                yield out
+                out.flush()
+                os.fchmod(opened, mode)
+                if mtime is not None:
+                    os.utime(opened, (mtime, mtime))
+            rename_at(fd, part, base)
+        except BaseException:
+            remove_at(fd, part)
+            raise
+
+
+@contextlib.contextmanager
+def opened_root(directory: str, *, make: bool) -> Iterator[Root]:
+    """A directory to write into. Raises InvalidRequest when it cannot be opened, or made."""
     try:
-        os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - a text, which may be no path
+        if make:
+            os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - a text, which may be no path
         root = Root(directory)
     except OSError as error:
         raise InvalidRequest(f"cannot write to {visible(directory)}: {error.strerror}") from error

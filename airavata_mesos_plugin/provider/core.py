@@ -21,6 +21,7 @@ from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import ClusterView, Parts
 from airavata_mesos_plugin.provider.places import Places
+from airavata_mesos_plugin.provider.putting import Putting
 from airavata_mesos_plugin.provider.submission import Submitter
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
@@ -65,6 +66,7 @@ class Provider:
         self.inputs = InputSource(parts)
         self.places = Places(parts, self.collector)
         self.files = JobFiles(parts, self.places)
+        self.putting = Putting(parts, self.control)
         self._following = Following(self.places)
         self._seen_by: tuple[int, str] | None = None  # uid and name; None for everybody
 

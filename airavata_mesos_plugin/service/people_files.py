@@ -23,6 +23,8 @@ class FileCalls:
             "list": self._list,
             "choose": self._choose,
             "content": self._content,
+            "put-begin": self._put_begin,
+            "put-end": self._put_end,
         }
 
     def _follow(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
@@ -63,6 +65,21 @@ class FileCalls:
             raise InvalidRequest("content needs a job id, a place and a name")
         record = own(self._provider, argv[0], uid)
         return Answer(more=self._provider.files.content(record, argv[1], argv[2]))
+
+    def _put_begin(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        """Job; whether its inputs may be changed."""
+        if len(argv) != 1:
+            raise InvalidRequest("put-begin needs a job id")
+        opened = self._provider.putting.begin(own(self._provider, argv[0], uid), uid)
+        return json_answer(asdict(opened))
+
+    def _put_end(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
+        """Job, ``release`` or ``keep``, and the names of files that are in the working directory now."""
+        if len(argv) < 3 or argv[1] not in ("release", "keep"):
+            raise InvalidRequest("put-end needs a job id, release or keep, and names")
+        record = own(self._provider, argv[0], uid)
+        self._provider.putting.end(record, uid, argv[2:], release=argv[1] == "release")
+        return json_answer({"id": record.id})
 
 
 def job_number(text: str) -> int:
