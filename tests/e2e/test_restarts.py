@@ -23,7 +23,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def crashing(common: Site) -> Iterator[Site]:
     """A daemon that a test may end in any way; the cluster behind it stays."""
-    for name in ("runs", "go"):
+    for name in ("runs", "go", "over"):
         (common.directory / name).unlink(missing_ok=True)
     yield common
     if not common.daemon.running():
@@ -91,12 +91,13 @@ def test_killed_while_many_submit(crashing: Site) -> None:
 
 
 def test_killed_while_a_job_runs_and_started_when_it_is_over(crashing: Site) -> None:
-    go = crashing.directory / "go"
-    job = crashing.accepted(body(crashing, "long", f"while [ ! -e {go} ]; do sleep 0.05; done"))
+    go, over = crashing.directory / "go", crashing.directory / "over"
+    job = crashing.accepted(body(crashing, "long", f"while [ ! -e {go} ]; do sleep 0.05; done; touch {over}"))
+    wait_for(lambda: ran(crashing), ["long"].__eq__, "begun")  # its inputs have come from the daemon
     crashing.in_phase(job, "running")
     crashing.kill()
     go.touch()
-    wait_for(lambda: ran(crashing), ["long"].__eq__, "run")
+    wait_for(over.exists, bool, "over")
     assert not (job.directory / "result").exists()
     crashing.start()
     crashing.finished(job, "COMPLETE")
@@ -108,6 +109,7 @@ def test_killed_while_a_job_runs_and_started_when_it_is_over(crashing: Site) -> 
 def test_killed_and_started_while_a_job_runs(crashing: Site) -> None:
     go = crashing.directory / "go"
     job = crashing.accepted(body(crashing, "long", f"while [ ! -e {go} ]; do sleep 0.05; done"))
+    wait_for(lambda: ran(crashing), ["long"].__eq__, "begun")
     crashing.in_phase(job, "running")
     crashing.kill()
     crashing.start()

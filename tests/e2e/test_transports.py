@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from airavata_mesos_plugin import data_files
 from tests.contract.airavata_script import JobScript
+from tests.support.hasty_wrapper import hasty_templates
 from tests.support.site import Site, lines, running_site
 from tests.support.ssh_agents import agents_sshd
 from tests.support.waiting import wait_for
 
-LIMIT = "limit={{ limit_centiseconds }}"
 Settings = Mapping[str, object]
 
 
@@ -34,15 +33,11 @@ WAYS: Mapping[str, Callable[[Path], Iterator[Settings]]] = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def travelling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site of that way; a minute of wall time lasts 1.5 seconds there, since -t knows nothing shorter."""
+    """A site of that way; a minute of wall time is over soon there, since -t knows nothing shorter."""
     directory = tmp_path_factory.mktemp(request.param)
-    original = (data_files.directory("templates") / "wrapper" / "run.sh.j2").read_text()
-    assert original.count(LIMIT) == 1
-    override = directory / "templates" / "wrapper" / "run.sh.j2"
-    override.parent.mkdir(parents=True)
-    override.write_text(original.replace(LIMIT, "limit={{ limit_centiseconds // 40 }}"))
+    templates = hasty_templates(directory)
     for settings in WAYS[request.param](directory):
-        settings = {**settings, "template_directories": [str(directory / "templates")]}
+        settings = {**settings, "template_directories": [templates]}
         with running_site(directory, settings=settings) as site:
             yield site
             if not site.daemon.running():
@@ -90,7 +85,7 @@ def test_a_cancelled_job_leaves_what_it_wrote(travelling: Site) -> None:
 
 
 def test_a_job_at_its_wall_time_leaves_what_it_wrote(travelling: Site) -> None:
-    script = JobScript(travelling.work(), "echo some > partial; sleep 300", wall_time="00:1:00")
+    script = JobScript(travelling.work(), "echo some > partial; : > up; sleep 300", wall_time="00:1:00")
     job = travelling.accepted(script)
     document = travelling.finished(job, "FAILED")
     assert document["reason"] == "wall time limit of 60 s reached"
@@ -98,10 +93,12 @@ def test_a_job_at_its_wall_time_leaves_what_it_wrote(travelling: Site) -> None:
 
 
 def test_a_crash_of_the_daemon_while_the_job_runs(travelling: Site) -> None:
-    go, over = travelling.directory / "go", travelling.directory / "over"
+    began, go, over = (travelling.directory / name for name in ("began", "go", "over"))
     job = travelling.accepted(
-        f"while [ ! -e {go} ]; do sleep 0.05; done; echo done > result; touch {over}", travelling.work()
+        f"touch {began}; while [ ! -e {go} ]; do sleep 0.05; done; echo done > result; touch {over}",
+        travelling.work(),
     )
+    wait_for(began.exists, bool, "the script")  # whatever it needs from the daemon has come
     travelling.in_phase(job, "running")
     travelling.kill()
     go.touch()
