@@ -92,7 +92,7 @@ class Runner:
             # All that was read is handled before the next subscription is made: it may change our id.
             handled = threading.Event()
             self._queue.put((None, (), trouble, handled))
-            while not handled.wait(TICK_SECONDS) and not self._stop.is_set():
+            while not self._stop.is_set() and not handled.wait(TICK_SECONDS):
                 pass
             self._link.lost()
             pause = self._framework.retry_seconds or RECONNECTING.pause(failures, self._chance())

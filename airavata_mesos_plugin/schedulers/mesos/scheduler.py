@@ -118,7 +118,13 @@ class MesosScheduler(Scheduler):
             principal=settings.authentication.user,
             framework_id=framework.framework_id,
         )
-        return framework, Runner(framework, make_driver(framework, info, link), link, self._clock, chance)
+        self.driver = make_driver(framework, info, link)
+        return framework, Runner(framework, self.driver, link, self._clock, chance)
+
+    @property
+    def framework_id(self) -> str | None:
+        """The id under which the master knows us; None before it does."""
+        return self._framework.framework_id if self._framework is not None else None
 
     def validate(self, document: Mapping[str, object]) -> None:
         self._checked(document)
