@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -92,16 +92,21 @@ class SqliteJournal:
             return
         put = [(kind, key, value()) for (kind, key), value in self._changes.items() if value is not None]
         gone = [name for name, value in self._changes.items() if value is None]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.executemany(_PUT, put)
             self._connection.executemany("DELETE FROM things WHERE kind = ? AND key = ?", gone)
+        self._changes.clear()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise OSError(f"cannot write {self._path}: {error}") from error
-        self._changes.clear()
 
     def all(self) -> dict[str, list[tuple[str, bytes]]]:
         """Everything kept, as pairs of key and value by kind, sorted by key."""
@@ -109,15 +114,9 @@ class SqliteJournal:
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """Keep just these things, and take no more.  Raises OSError; then everything is as before."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.execute("DELETE FROM things")
             self._connection.executemany(_PUT, entries)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise OSError(f"cannot write {self._path}: {error}") from error
         self._changes.clear()
         self.close()
 

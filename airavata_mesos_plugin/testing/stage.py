@@ -11,16 +11,13 @@ from pathlib import Path
 from airavata_mesos_plugin.clock import Clock, ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord, JobRequest, Resources
-from airavata_mesos_plugin.provider import Parts, Provider
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
+from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.service.http import StagingServer
 from airavata_mesos_plugin.store import Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
 from airavata_mesos_plugin.testing.loop_thread import LoopThread
+from airavata_mesos_plugin.testing.parts import parts_of
 from airavata_mesos_plugin.testing.waiting import wait_for
 
 SCRIPT = "#!/bin/sh\ntrue\n"
@@ -66,17 +63,13 @@ class ProviderStage:
         self.directory.mkdir(parents=True, exist_ok=True)
         staging = StagingServer(self.settings.staging, self.directory / "staging.port")
         files = FilesClient(self.settings.fetch)
-        fetcher = Fetcher(self.settings.fetch, self.clock, files)
         self.ledger = Ledger(self.directory / "ledger.db", self.clock)
-        self.parts = Parts(
-            settings=self.settings,
-            ledger=self.ledger,
-            schedulers=self._schedulers,
-            templates=TemplateLibrary(self.settings.template_directories),
-            tickets=Tickets.open(self.directory / "secret"),
-            files_of=lambda _uid: OwnFiles(fetcher),
+        self.parts = parts_of(
+            self.settings,
+            self.ledger,
+            self._schedulers,
+            self.clock,
             files=files,
-            clock=self.clock,
             staging_url=lambda: staging.url,
         )
         self.provider = Provider(self.parts)

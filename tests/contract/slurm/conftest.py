@@ -13,14 +13,12 @@ from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
-from airavata_mesos_plugin.provider import Parts, Provider
+from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.slurm import install, view
 from airavata_mesos_plugin.store import Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
+from airavata_mesos_plugin.testing.parts import parts_of
 from tests.contract.slurm.playground import SETTINGS, USERS, ObedientCluster, Playground
 
 
@@ -75,17 +73,7 @@ def make_playground(
         fetcher.fetch.return_value = FetchReport(files=0, bytes=0, left_out=(), result=None, seconds=0.0)
         files = mocker.create_autospec(FilesClient, instance=True)
         files.browse.return_value = []
-        parts = Parts(
-            settings=settings,
-            ledger=ledger,
-            schedulers={"main": cluster},
-            templates=TemplateLibrary(),
-            tickets=Tickets(b"s" * 32),
-            files_of=lambda _uid: OwnFiles(fetcher),
-            files=files,
-            clock=clock,
-            staging_url=lambda: "http://127.0.0.1:1",
-        )
+        parts = parts_of(settings, ledger, {"main": cluster}, clock, files=files, fetcher=fetcher)
         return Provider(parts)
 
     def make(settings: ProviderSettings = SETTINGS) -> Playground:

@@ -10,16 +10,12 @@ from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.jobs import JobKey, Resources
-from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.rebuilding import SCRIPT_LOST, Restored, rebuild
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import KnownJob
 from airavata_mesos_plugin.store import Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
+from airavata_mesos_plugin.testing.parts import parts_of
 from tests.support.site import running_site
 
 
@@ -86,16 +82,8 @@ class Known:
         scheduler = AuroraScheduler(settings.clusters[0], clock)
         scheduler.known_jobs = lambda role: self.jobs if role == "www" else []  # type: ignore[method-assign]
         client = FilesClient(settings.fetch)
-        self.parts = Parts(
-            settings=settings,
-            ledger=Ledger(tmp_path / "ledger.db", clock),
-            schedulers={"c": scheduler},
-            templates=TemplateLibrary(),
-            tickets=Tickets(b"s" * 32),
-            files_of=lambda _uid: OwnFiles(Fetcher(settings.fetch, clock, client)),
-            files=client,
-            clock=clock,
-            staging_url=lambda: "",
+        self.parts = parts_of(
+            settings, Ledger(tmp_path / "ledger.db", clock), {"c": scheduler}, clock, files=client
         )
 
     def add(self, *, active: bool = True, key: JobKey | None = None, **said: str) -> None:

@@ -11,14 +11,12 @@ from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import embedded_settings
 from airavata_mesos_plugin.errors import NotFound, Refused
 from airavata_mesos_plugin.jobs import JobRequest, Resources
-from airavata_mesos_plugin.provider import Parts, Provider
+from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import JobSelection, Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
+from airavata_mesos_plugin.testing.parts import parts_of
 
 ALICE, BOB = 5001, 5002
 
@@ -27,16 +25,13 @@ ALICE, BOB = 5001, 5002
 def provider(tmp_path: Path, mocker: MockerFixture) -> Provider:
     clock = ManualClock()
     settings = embedded_settings()
-    parts = Parts(
-        settings=settings,
-        ledger=Ledger(tmp_path / "ledger.db", clock),
-        schedulers={settings.clusters[0].name: mocker.create_autospec(Scheduler, instance=True)},
-        templates=TemplateLibrary(),
-        tickets=Tickets(b"s" * 32),
-        files_of=lambda _uid: OwnFiles(mocker.create_autospec(Fetcher, instance=True)),
+    parts = parts_of(
+        settings,
+        Ledger(tmp_path / "ledger.db", clock),
+        {settings.clusters[0].name: mocker.create_autospec(Scheduler, instance=True)},
+        clock,
         files=mocker.create_autospec(FilesClient, instance=True),
-        clock=clock,
-        staging_url=lambda: "http://daemon:1",
+        fetcher=mocker.create_autospec(Fetcher, instance=True),
     )
     return Provider(parts)
 

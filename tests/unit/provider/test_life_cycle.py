@@ -25,10 +25,9 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
-from airavata_mesos_plugin.provider import Parts, Provider
+from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import (
@@ -39,7 +38,7 @@ from airavata_mesos_plugin.schedulers.base import (
     TaskObservation,
 )
 from airavata_mesos_plugin.store import JobSelection, Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
+from airavata_mesos_plugin.testing.parts import parts_of
 
 SETTINGS = ProviderSettings.model_validate(
     {
@@ -88,16 +87,8 @@ class Stage:
     def start(self) -> None:
         """A daemon begins: nothing is left of what an earlier one had in memory."""
         self.ledger = Ledger(self.home / "ledger.db", self.clock)
-        self.parts = Parts(
-            settings=SETTINGS,
-            ledger=self.ledger,
-            schedulers={"c": self.scheduler},
-            templates=TemplateLibrary(),
-            tickets=Tickets(b"s" * 32),
-            files_of=lambda _uid: OwnFiles(self.fetcher),
-            files=self.files,
-            clock=self.clock,
-            staging_url=lambda: "http://daemon:1",
+        self.parts = parts_of(
+            SETTINGS, self.ledger, {"c": self.scheduler}, self.clock, files=self.files, fetcher=self.fetcher
         )
         self.provider = Provider(self.parts)
 

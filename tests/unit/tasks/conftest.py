@@ -30,14 +30,12 @@ from airavata_mesos_plugin.airavata.tasks.model import (
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobPhase
-from airavata_mesos_plugin.provider import Parts, Provider
+from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import Ledger
-from airavata_mesos_plugin.templating import TemplateLibrary
+from airavata_mesos_plugin.testing.parts import parts_of
 
 SETTINGS = ProviderSettings.model_validate(
     {
@@ -95,16 +93,13 @@ class World:
         self.ledger = Ledger(directory / "ledger.db", self.clock)
         scheduler: Mock = mocker.create_autospec(Scheduler, instance=True)
         self.provider = Provider(
-            Parts(
-                settings=SETTINGS,
-                ledger=self.ledger,
-                schedulers={"c": scheduler},
-                templates=TemplateLibrary(),
-                tickets=Tickets(b"s" * 32),
-                files_of=lambda _uid: OwnFiles(mocker.create_autospec(Fetcher, instance=True)),
+            parts_of(
+                SETTINGS,
+                self.ledger,
+                {"c": scheduler},
+                self.clock,
                 files=mocker.create_autospec(FilesClient, instance=True),
-                clock=self.clock,
-                staging_url=lambda: "http://daemon:1",
+                fetcher=mocker.create_autospec(Fetcher, instance=True),
             )
         )
         self.work = directory / "work"
