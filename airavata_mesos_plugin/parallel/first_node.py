@@ -105,7 +105,7 @@ class FirstNode:
         while self._wrapper.poll() is None:
             if not told and self._lost.wait(_LOOK_SECONDS):
                 told = True
-                replace(self._control / REASON, self._what_was_lost())
+                replace(self._control / REASON, self._what_was_lost() + "\n")
                 self.forward(signal.SIGTERM)
             elif told:
                 time.sleep(_LOOK_SECONDS)

@@ -15,6 +15,9 @@ NODES = "nodes"
 PLACE = "place"
 """Written on every node: a path that leads to the sandbox, the same on all nodes."""
 
+NODE_NAME = "node_name"
+"""Written on every node once all are there: what it is called in this job."""
+
 
 class Gang(NamedTuple):
     """The control file. Times are in seconds."""

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import List, Optional
 
 from .first_node import FirstNode
-from .gang import PLACE, Gang, read_gang, replace, write_nodes
+from .gang import NODE_NAME, PLACE, Gang, read_gang, replace, write_nodes
 from .rendezvous import GivenBack, Registration, meet, own_address
 from .surroundings import write_surroundings
 from .waiting_side import WaitingSide
@@ -68,6 +68,7 @@ def _take_part(
     nodes, variables = meet("{}/{}".format(gang.meeting, index), registration, lambda: False)
     write_nodes(control, nodes)
     waiting.name = nodes[index].name
+    replace(control / NODE_NAME, waiting.name + "\n")
     waiting.heard()
     if index == 0:
         _claim(place, control)
@@ -98,7 +99,7 @@ def _make_place(gang: Gang, control: Path) -> Path:
         link.symlink_to(control.resolve().parent)
     except FileExistsError:
         pass
-    replace(control / PLACE, str(link))
+    replace(control / PLACE, str(link) + "\n")
     return link
 
 

@@ -114,7 +114,7 @@ def _directory(control: Path) -> str:
         pass  # PWD is something else
     sandbox = str(control.resolve().parent)
     try:
-        place = (control / PLACE).read_text(encoding="utf-8", errors="surrogateescape")
+        place = (control / PLACE).read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
     except OSError:
         return here
     if here == sandbox or here.startswith(sandbox + "/"):

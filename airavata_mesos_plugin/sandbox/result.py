@@ -20,7 +20,7 @@ class WrapperResult:
     started_at: float
     ended_at: float
     signal: int | None = None
-    reason: str = ""  # why the script was not even started; empty when it was
+    reason: str = ""  # why the script was not started, or was ended by us before its time; else empty
 
 
 def parse(content: bytes | None) -> WrapperResult | None:

@@ -25,6 +25,7 @@ RUN = """#!/bin/bash
 control=${0%/*}
 cd "$(cat "$control/place")" || exit 1
 while IFS= read -r -d '' variable; do export "$variable"; done <"$control/parallel.variables"
+export SLURMD_NODENAME=$(cat "$control/node_name")
 export PATH=$PWD/.airavata-mesos/bin:$PATH
 exec /bin/bash "$control/script" >"$control/../out" 2>"$control/../err"
 """
@@ -72,7 +73,14 @@ class Rendezvous:
                 {name: self.registered[one][name] for name in ("number", "name", "address", "port")}
                 for one in range(self.expected)
             ]
-        return {"nodes": nodes, "variables": {"SLURM_NNODES": str(self.expected)}}
+        variables = {
+            "SLURM_CPUS_ON_NODE": "2",
+            "SLURM_JOB_ID": "77",
+            "SLURM_JOB_NODELIST": f"agent-[1-{self.expected}]",
+            "SLURM_JOB_NUM_NODES": str(self.expected),
+            "SLURM_NNODES": str(self.expected),
+        }
+        return {"nodes": nodes, "variables": variables}
 
     def close(self) -> None:
         self._server.shutdown()
@@ -107,7 +115,7 @@ class Job:
             (control / "gang").write_text(json.dumps(description))
             (control / "run.sh").write_text(RUN)
             (control / "script").write_text(script)
-            for name, text in templates.render_parallel().items():
+            for name, text in {**templates.render_parallel(), "bin/srun": templates.render_srun()}.items():
                 (control / name).write_text(text)
                 (control / name).chmod(0o700)
 

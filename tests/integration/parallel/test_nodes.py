@@ -148,7 +148,7 @@ def test_the_loss_of_a_node_ends_the_job(jobs: list[Job], job_type: type[Job], t
     wait_for((job.sandboxes[0] / "here").exists, bool, "running")
     job.processes[1].kill()
     assert job.wait() == [3, -signal.SIGKILL, 0]
-    assert job.text(".airavata-mesos/reason") == "lost node agent-2 (its program is gone)"
+    assert job.text(".airavata-mesos/reason") == "lost node agent-2 (its program is gone)\n"
     assert job.text("out") == "told\n"
     assert job.left() == []
 
