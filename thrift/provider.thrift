@@ -28,7 +28,7 @@ namespace java org.apache.airavata.mesos.provider
 namespace go airavata.mesos.provider
 
 /** Raised when calls or fields come that older peers do not know. Additions alone do not raise it. */
-const i32 INTERFACE_VERSION = 1
+const i32 INTERFACE_VERSION = 2
 
 /** Most jobs that one call takes or lists. */
 const i32 MAX_JOBS = 1000
@@ -192,6 +192,62 @@ struct FileChunk {
   3: required bool atEnd
 }
 
+/** Where the files of a job were looked at. */
+enum FilePlace {
+  /** In the job's sandbox, as they are there now. */
+  SANDBOX = 0,
+  /** In its working directory: before the job runs, and when its sandbox is gone. */
+  WORKING_DIRECTORY = 1,
+}
+
+/** One line of a listing, as ls -l has it. */
+struct FileEntry {
+  /** Bytes; relative to the directory that was listed, or to the working directory. */
+  1: required binary name
+  /** Letter of ls: - regular file, d directory, l link, p FIFO, s socket, c and b devices. */
+  2: required string kind
+  3: required i64 size
+  /** Time of the last change, in whole seconds; a sandbox tells no parts of them. */
+  4: required i64 modifiedAt
+  /** Permissions, without set-uid, set-gid and sticky bits. */
+  5: required i32 mode
+  /** Of a link, where links are shown as such; agents of Mesos follow them and do not tell. */
+  6: optional binary target
+}
+
+/** A file that cannot be taken, and why. */
+struct LeftOutFile {
+  1: required binary name
+  2: required string reason
+}
+
+/** Files of a job, in the order of the names' bytes. */
+struct FileListing {
+  1: required FilePlace place
+  /** At most MAX_FILES. */
+  2: required list<FileEntry> entries
+  /** There are more; ask again with the last name. */
+  3: required bool hasMore
+  /** Files that would belong here and cannot be taken. */
+  4: required list<LeftOutFile> leftOut
+}
+
+/** What comes next in a file. */
+struct FileStep {
+  /** True when the file was cut short, replaced, or begun by a new run of the job: data begins at its
+   *  first byte, and what came before is of an earlier state. */
+  1: required bool isAnew
+  2: required binary data
+  /** Where the next step begins. Opaque; good as long as the job is known. */
+  3: required string cursor
+  /** True when there was no more for now: what has come is the whole file as it is. */
+  4: required bool atEnd
+  /** True when no more can come: the job is over, and the file was read to its end. */
+  5: required bool isOver
+  /** What people should know before they read on, such as bytes that could not be had. */
+  6: required list<string> notes
+}
+
 /** Amounts of one node, or of a whole job. */
 struct Resources {
   1: required double cpus
@@ -352,5 +408,31 @@ service MesosProvider {
    * on with read and the name of the log in JobInfo. Repeatable.
    */
   FileChunk tail(1: i64 jobId, 2: bool standardError, 3: i32 length) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
+
+  /**
+   * What is in a directory of a job, in its sandbox while there is one; the empty name is the working
+   * directory itself. At most MAX_FILES whose names come after the given one, which is empty at first.
+   * Repeatable.
+   */
+  FileListing browse(1: i64 jobId, 2: binary directory, 3: binary afterName) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
+
+  /**
+   * The files of a job that have one of the patterns as their name, or match one as in a .gitignore file;
+   * without patterns all files. With onlyNew inputs are not among them unless they have changed. At most
+   * MAX_FILES, as browse. Repeatable.
+   */
+  FileListing choose(1: i64 jobId, 2: list<binary> patterns, 3: bool onlyNew, 4: binary afterName) throws (
+    1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
+
+  /**
+   * What comes after a cursor in a file of a job; the empty cursor is the beginning. To take a file, step
+   * until atEnd, and drop what came before a step that isAnew. To follow it, go on until isOver: every
+   * byte comes once, also when the file is rotated, and while the job goes from its sandbox to its end. At
+   * most about length bytes, and MAX_READ_BYTES, come at once. Repeatable: the same cursor gives the same
+   * bytes, and perhaps more.
+   */
+  FileStep step(1: i64 jobId, 2: binary name, 3: string cursor, 4: i32 length) throws (
     1: InvalidRequest invalid, 2: NotFound notFound, 3: Refused refused, 4: Failure failure)
 }

@@ -15,7 +15,7 @@ from airavata_mesos_plugin.provider import output_rules
 from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.files import JobFiles
-from airavata_mesos_plugin.provider.following import Cursor, Followed, Following
+from airavata_mesos_plugin.provider.following import STEP_BYTES, Cursor, Followed, Following
 from airavata_mesos_plugin.provider.inputs import InputSource
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
@@ -194,12 +194,12 @@ class Provider:
             return FileChunk(data, offset + len(data), over=False)
         return FileChunk(b"", max(0, offset), over=False)
 
-    def follow(self, job_id: int, name: str, cursor: Cursor) -> Followed:
+    def follow(self, job_id: int, name: str, cursor: Cursor, limit: int = STEP_BYTES) -> Followed:
         """What comes after ``cursor`` in a file of a job: `Following.step`. Blocks on the network.
 
         Raises NotFound for an unknown job, and what `Following.step` raises.
         """
-        return self._following.step(self.job(job_id), name, cursor)
+        return self._following.step(self.job(job_id), name, cursor, limit)
 
     def outputs(self, job_id: int) -> list[OutputFile]:
         """The files of the working directory that were not there, or not like this, at submission.

@@ -74,6 +74,8 @@ class Followed:
     cursor: Cursor
     over: bool  # the job is over and the file was read to its end
     notes: tuple[str, ...] = ()
+    at_end: bool = False  # there was no more for now
+    anew: bool = False  # ``data`` begins with the first byte; what came before is of an earlier state
 
 
 class Following:
@@ -165,7 +167,7 @@ class Following:
         note = f"job {record.id} was started again; what follows is of its next run"
         if not whole and cursor.offset:
             note += f", and of the one before there may be more of {escape(name)} than was shown"
-        return Followed(b"", Cursor(), over=False, notes=(note,))
+        return Followed(b"", Cursor(), over=False, notes=(note,), anew=True)
 
 
 def log_names(record: JobRecord) -> tuple[str, str]:
@@ -194,7 +196,9 @@ def _read(window: Window, name: str, cursor: Cursor, limit: int) -> Step:
 
 def _followed(record: JobRecord, step: Step, *, local: bool, over: bool) -> Followed:
     cursor = _moved(Cursor(attempt=record.attempt, run=record.run), step.mark, local=local)
-    return Followed(step.data, cursor, over=over and step.at_end, notes=step.notes)
+    return Followed(
+        step.data, cursor, over=over and step.at_end, notes=step.notes, at_end=step.at_end, anew=step.anew
+    )
 
 
 def _moved(cursor: Cursor, mark: Mark, *, local: bool) -> Cursor:

@@ -53,6 +53,7 @@ class Step:
     mark: Mark
     at_end: bool  # there was no more
     notes: tuple[str, ...] = ()  # what a reader should know about the bytes from here on
+    anew: bool = False  # they begin with the first of the file, and what came before is of an earlier state
 
 
 class Changed(Exception):
@@ -92,6 +93,7 @@ class Tail:
         for _ in range(TRIES):
             old = self._old()
             notes: tuple[str, ...] = ()
+            anew = False
             try:
                 result = self._read_on_at_once(mark, limit) if mark.old == old else None
                 if result is None:
@@ -101,7 +103,7 @@ class Tail:
                             continue
                         if strict:
                             raise Changed
-                        found, notes = self._begin_anew(mark, old)
+                        found, notes, anew = self._begin_anew(mark, old)
                     result = self._walk(found, limit)
             except SandboxGone:
                 raise
@@ -113,7 +115,7 @@ class Tail:
                 continue
             # What was read counts only if no name has moved meanwhile.
             if not (result.data or notes) or self._old() == old:
-                return Step(result.data, result.mark, result.at_end, notes)
+                return Step(result.data, result.mark, result.at_end, notes, anew)
         return Step(b"", mark, at_end=False)
 
     def mark_before_end(self, *, lines: int | None = None, size: int = 0, most: int = 0) -> Mark:
@@ -169,16 +171,16 @@ class Tail:
             index = mark.index
         return Mark(mark.offset, mark.head, mark.tail, index, old)
 
-    def _begin_anew(self, mark: Mark, old: Old) -> tuple[Mark, tuple[str, ...]]:
+    def _begin_anew(self, mark: Mark, old: Old) -> tuple[Mark, tuple[str, ...], bool]:
         name = escape(self._name)
         shift = 0 if mark.old is None else _shifts(mark.old, old)[0]
         if shift == 0 or not self._rotated:
-            return Mark(old=old), (f"{name} was cut short or replaced; it is shown from its beginning",)
+            note = f"{name} was cut short or replaced; it is shown from its beginning"
+            return Mark(old=old), (note,), True
         # The part that was being read has been removed; the oldest one after it is next.
         index = min(len(old), mark.index + shift)
-        return Mark(index=index, old=old), (
-            f"{name} was rotated faster than it was read; bytes are missing here",
-        )
+        note = f"{name} was rotated faster than it was read; bytes are missing here"
+        return Mark(index=index, old=old), (note,), False
 
     def _is_at(self, mark: Mark, index: int) -> bool:
         kept = min(mark.offset, WITNESS_BYTES)

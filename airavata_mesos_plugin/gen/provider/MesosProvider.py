@@ -154,6 +154,52 @@ class Iface(object):
         """
         pass
 
+    def browse(self, jobId, directory, afterName):
+        """
+        What is in a directory of a job, in its sandbox while there is one; the empty name is the working
+        directory itself. At most MAX_FILES whose names come after the given one, which is empty at first.
+        Repeatable.
+
+        Parameters:
+         - jobId
+         - directory
+         - afterName
+
+        """
+        pass
+
+    def choose(self, jobId, patterns, onlyNew, afterName):
+        """
+        The files of a job that have one of the patterns as their name, or match one as in a .gitignore file;
+        without patterns all files. With onlyNew inputs are not among them unless they have changed. At most
+        MAX_FILES, as browse. Repeatable.
+
+        Parameters:
+         - jobId
+         - patterns
+         - onlyNew
+         - afterName
+
+        """
+        pass
+
+    def step(self, jobId, name, cursor, length):
+        """
+        What comes after a cursor in a file of a job; the empty cursor is the beginning. To take a file, step
+        until atEnd, and drop what came before a step that isAnew. To follow it, go on until isOver: every
+        byte comes once, also when the file is rotated, and while the job goes from its sandbox to its end. At
+        most about length bytes, and MAX_READ_BYTES, come at once. Repeatable: the same cursor gives the same
+        bytes, and perhaps more.
+
+        Parameters:
+         - jobId
+         - name
+         - cursor
+         - length
+
+        """
+        pass
+
 
 class Client(Iface):
     """
@@ -685,6 +731,156 @@ class Client(Iface):
             raise result.failure
         raise TApplicationException(TApplicationException.MISSING_RESULT, "tail failed: unknown result")
 
+    def browse(self, jobId, directory, afterName):
+        """
+        What is in a directory of a job, in its sandbox while there is one; the empty name is the working
+        directory itself. At most MAX_FILES whose names come after the given one, which is empty at first.
+        Repeatable.
+
+        Parameters:
+         - jobId
+         - directory
+         - afterName
+
+        """
+        self.send_browse(jobId, directory, afterName)
+        return self.recv_browse()
+
+    def send_browse(self, jobId, directory, afterName):
+        self._oprot.writeMessageBegin('browse', TMessageType.CALL, self._seqid)
+        args = browse_args()
+        args.jobId = jobId
+        args.directory = directory
+        args.afterName = afterName
+        args.write(self._oprot)
+        self._oprot.writeMessageEnd()
+        self._oprot.trans.flush()
+
+    def recv_browse(self):
+        iprot = self._iprot
+        (fname, mtype, rseqid) = iprot.readMessageBegin()
+        if mtype == TMessageType.EXCEPTION:
+            x = TApplicationException()
+            x.read(iprot)
+            iprot.readMessageEnd()
+            raise x
+        result = browse_result()
+        result.read(iprot)
+        iprot.readMessageEnd()
+        if result.success is not None:
+            return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
+        if result.refused is not None:
+            raise result.refused
+        if result.failure is not None:
+            raise result.failure
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "browse failed: unknown result")
+
+    def choose(self, jobId, patterns, onlyNew, afterName):
+        """
+        The files of a job that have one of the patterns as their name, or match one as in a .gitignore file;
+        without patterns all files. With onlyNew inputs are not among them unless they have changed. At most
+        MAX_FILES, as browse. Repeatable.
+
+        Parameters:
+         - jobId
+         - patterns
+         - onlyNew
+         - afterName
+
+        """
+        self.send_choose(jobId, patterns, onlyNew, afterName)
+        return self.recv_choose()
+
+    def send_choose(self, jobId, patterns, onlyNew, afterName):
+        self._oprot.writeMessageBegin('choose', TMessageType.CALL, self._seqid)
+        args = choose_args()
+        args.jobId = jobId
+        args.patterns = patterns
+        args.onlyNew = onlyNew
+        args.afterName = afterName
+        args.write(self._oprot)
+        self._oprot.writeMessageEnd()
+        self._oprot.trans.flush()
+
+    def recv_choose(self):
+        iprot = self._iprot
+        (fname, mtype, rseqid) = iprot.readMessageBegin()
+        if mtype == TMessageType.EXCEPTION:
+            x = TApplicationException()
+            x.read(iprot)
+            iprot.readMessageEnd()
+            raise x
+        result = choose_result()
+        result.read(iprot)
+        iprot.readMessageEnd()
+        if result.success is not None:
+            return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
+        if result.refused is not None:
+            raise result.refused
+        if result.failure is not None:
+            raise result.failure
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "choose failed: unknown result")
+
+    def step(self, jobId, name, cursor, length):
+        """
+        What comes after a cursor in a file of a job; the empty cursor is the beginning. To take a file, step
+        until atEnd, and drop what came before a step that isAnew. To follow it, go on until isOver: every
+        byte comes once, also when the file is rotated, and while the job goes from its sandbox to its end. At
+        most about length bytes, and MAX_READ_BYTES, come at once. Repeatable: the same cursor gives the same
+        bytes, and perhaps more.
+
+        Parameters:
+         - jobId
+         - name
+         - cursor
+         - length
+
+        """
+        self.send_step(jobId, name, cursor, length)
+        return self.recv_step()
+
+    def send_step(self, jobId, name, cursor, length):
+        self._oprot.writeMessageBegin('step', TMessageType.CALL, self._seqid)
+        args = step_args()
+        args.jobId = jobId
+        args.name = name
+        args.cursor = cursor
+        args.length = length
+        args.write(self._oprot)
+        self._oprot.writeMessageEnd()
+        self._oprot.trans.flush()
+
+    def recv_step(self):
+        iprot = self._iprot
+        (fname, mtype, rseqid) = iprot.readMessageBegin()
+        if mtype == TMessageType.EXCEPTION:
+            x = TApplicationException()
+            x.read(iprot)
+            iprot.readMessageEnd()
+            raise x
+        result = step_result()
+        result.read(iprot)
+        iprot.readMessageEnd()
+        if result.success is not None:
+            return result.success
+        if result.invalid is not None:
+            raise result.invalid
+        if result.notFound is not None:
+            raise result.notFound
+        if result.refused is not None:
+            raise result.refused
+        if result.failure is not None:
+            raise result.failure
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "step failed: unknown result")
+
 
 class Processor(Iface, TProcessor):
     def __init__(self, handler):
@@ -702,6 +898,9 @@ class Processor(Iface, TProcessor):
         self._processMap["outputs"] = Processor.process_outputs
         self._processMap["read"] = Processor.process_read
         self._processMap["tail"] = Processor.process_tail
+        self._processMap["browse"] = Processor.process_browse
+        self._processMap["choose"] = Processor.process_choose
+        self._processMap["step"] = Processor.process_step
         self._on_message_begin = None
 
     def on_message_begin(self, func):
@@ -1144,6 +1343,111 @@ class Processor(Iface, TProcessor):
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
+    def process_browse(self, seqid, iprot, oprot):
+        args = browse_args()
+        args.read(iprot)
+        iprot.readMessageEnd()
+        result = browse_result()
+        try:
+            result.success = self._handler.browse(args.jobId, args.directory, args.afterName)
+            msg_type = TMessageType.REPLY
+        except TTransport.TTransportException:
+            raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
+        except Refused as refused:
+            msg_type = TMessageType.REPLY
+            result.refused = refused
+        except Failure as failure:
+            msg_type = TMessageType.REPLY
+            result.failure = failure
+        except TApplicationException as ex:
+            logging.exception('TApplication exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = ex
+        except Exception:
+            logging.exception('Unexpected exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
+        oprot.writeMessageBegin("browse", msg_type, seqid)
+        result.write(oprot)
+        oprot.writeMessageEnd()
+        oprot.trans.flush()
+
+    def process_choose(self, seqid, iprot, oprot):
+        args = choose_args()
+        args.read(iprot)
+        iprot.readMessageEnd()
+        result = choose_result()
+        try:
+            result.success = self._handler.choose(args.jobId, args.patterns, args.onlyNew, args.afterName)
+            msg_type = TMessageType.REPLY
+        except TTransport.TTransportException:
+            raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
+        except Refused as refused:
+            msg_type = TMessageType.REPLY
+            result.refused = refused
+        except Failure as failure:
+            msg_type = TMessageType.REPLY
+            result.failure = failure
+        except TApplicationException as ex:
+            logging.exception('TApplication exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = ex
+        except Exception:
+            logging.exception('Unexpected exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
+        oprot.writeMessageBegin("choose", msg_type, seqid)
+        result.write(oprot)
+        oprot.writeMessageEnd()
+        oprot.trans.flush()
+
+    def process_step(self, seqid, iprot, oprot):
+        args = step_args()
+        args.read(iprot)
+        iprot.readMessageEnd()
+        result = step_result()
+        try:
+            result.success = self._handler.step(args.jobId, args.name, args.cursor, args.length)
+            msg_type = TMessageType.REPLY
+        except TTransport.TTransportException:
+            raise
+        except InvalidRequest as invalid:
+            msg_type = TMessageType.REPLY
+            result.invalid = invalid
+        except NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
+        except Refused as refused:
+            msg_type = TMessageType.REPLY
+            result.refused = refused
+        except Failure as failure:
+            msg_type = TMessageType.REPLY
+            result.failure = failure
+        except TApplicationException as ex:
+            logging.exception('TApplication exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = ex
+        except Exception:
+            logging.exception('Unexpected exception in handler')
+            msg_type = TMessageType.EXCEPTION
+            result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
+        oprot.writeMessageBegin("step", msg_type, seqid)
+        result.write(oprot)
+        oprot.writeMessageEnd()
+        oprot.trans.flush()
+
 # HELPER FUNCTIONS AND STRUCTURES
 
 
@@ -1378,11 +1682,11 @@ class queues_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype79, _size76) = iprot.readListBegin()
-                    for _i80 in range(_size76):
-                        _elem81 = Queue()
-                        _elem81.read(iprot)
-                        self.success.append(_elem81)
+                    (_etype100, _size97) = iprot.readListBegin()
+                    for _i101 in range(_size97):
+                        _elem102 = Queue()
+                        _elem102.read(iprot)
+                        self.success.append(_elem102)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1423,8 +1727,8 @@ class queues_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter82 in self.success:
-                iter82.write(oprot)
+            for iter103 in self.success:
+                iter103.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -1543,11 +1847,11 @@ class capacity_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype86, _size83) = iprot.readListBegin()
-                    for _i87 in range(_size83):
-                        _elem88 = Cluster()
-                        _elem88.read(iprot)
-                        self.success.append(_elem88)
+                    (_etype107, _size104) = iprot.readListBegin()
+                    for _i108 in range(_size104):
+                        _elem109 = Cluster()
+                        _elem109.read(iprot)
+                        self.success.append(_elem109)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1588,8 +1892,8 @@ class capacity_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter89 in self.success:
-                iter89.write(oprot)
+            for iter110 in self.success:
+                iter110.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -2022,11 +2326,11 @@ class follow_args(object):
             if fid == 1:
                 if ftype == TType.LIST:
                     self.cursors = []
-                    (_etype93, _size90) = iprot.readListBegin()
-                    for _i94 in range(_size90):
-                        _elem95 = Cursor()
-                        _elem95.read(iprot)
-                        self.cursors.append(_elem95)
+                    (_etype114, _size111) = iprot.readListBegin()
+                    for _i115 in range(_size111):
+                        _elem116 = Cursor()
+                        _elem116.read(iprot)
+                        self.cursors.append(_elem116)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2043,8 +2347,8 @@ class follow_args(object):
         if self.cursors is not None:
             oprot.writeFieldBegin('cursors', TType.LIST, 1)
             oprot.writeListBegin(TType.STRUCT, len(self.cursors))
-            for iter96 in self.cursors:
-                iter96.write(oprot)
+            for iter117 in self.cursors:
+                iter117.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2101,11 +2405,11 @@ class follow_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype100, _size97) = iprot.readListBegin()
-                    for _i101 in range(_size97):
-                        _elem102 = JobInfo()
-                        _elem102.read(iprot)
-                        self.success.append(_elem102)
+                    (_etype121, _size118) = iprot.readListBegin()
+                    for _i122 in range(_size118):
+                        _elem123 = JobInfo()
+                        _elem123.read(iprot)
+                        self.success.append(_elem123)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2146,8 +2450,8 @@ class follow_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter103 in self.success:
-                iter103.write(oprot)
+            for iter124 in self.success:
+                iter124.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -2286,11 +2590,11 @@ class jobs_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype107, _size104) = iprot.readListBegin()
-                    for _i108 in range(_size104):
-                        _elem109 = JobInfo()
-                        _elem109.read(iprot)
-                        self.success.append(_elem109)
+                    (_etype128, _size125) = iprot.readListBegin()
+                    for _i129 in range(_size125):
+                        _elem130 = JobInfo()
+                        _elem130.read(iprot)
+                        self.success.append(_elem130)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2331,8 +2635,8 @@ class jobs_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter110 in self.success:
-                iter110.write(oprot)
+            for iter131 in self.success:
+                iter131.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -2400,10 +2704,10 @@ class cancel_args(object):
             if fid == 1:
                 if ftype == TType.LIST:
                     self.jobIds = []
-                    (_etype114, _size111) = iprot.readListBegin()
-                    for _i115 in range(_size111):
-                        _elem116 = iprot.readI64()
-                        self.jobIds.append(_elem116)
+                    (_etype135, _size132) = iprot.readListBegin()
+                    for _i136 in range(_size132):
+                        _elem137 = iprot.readI64()
+                        self.jobIds.append(_elem137)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2420,8 +2724,8 @@ class cancel_args(object):
         if self.jobIds is not None:
             oprot.writeFieldBegin('jobIds', TType.LIST, 1)
             oprot.writeListBegin(TType.I64, len(self.jobIds))
-            for iter117 in self.jobIds:
-                oprot.writeI64(iter117)
+            for iter138 in self.jobIds:
+                oprot.writeI64(iter138)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2478,11 +2782,11 @@ class cancel_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype121, _size118) = iprot.readListBegin()
-                    for _i122 in range(_size118):
-                        _elem123 = CancelResult()
-                        _elem123.read(iprot)
-                        self.success.append(_elem123)
+                    (_etype142, _size139) = iprot.readListBegin()
+                    for _i143 in range(_size139):
+                        _elem144 = CancelResult()
+                        _elem144.read(iprot)
+                        self.success.append(_elem144)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2523,8 +2827,8 @@ class cancel_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter124 in self.success:
-                iter124.write(oprot)
+            for iter145 in self.success:
+                iter145.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -2849,11 +3153,11 @@ class outputs_result(object):
             if fid == 0:
                 if ftype == TType.LIST:
                     self.success = []
-                    (_etype128, _size125) = iprot.readListBegin()
-                    for _i129 in range(_size125):
-                        _elem130 = OutputFile()
-                        _elem130.read(iprot)
-                        self.success.append(_elem130)
+                    (_etype149, _size146) = iprot.readListBegin()
+                    for _i150 in range(_size146):
+                        _elem151 = OutputFile()
+                        _elem151.read(iprot)
+                        self.success.append(_elem151)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2894,8 +3198,8 @@ class outputs_result(object):
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.LIST, 0)
             oprot.writeListBegin(TType.STRUCT, len(self.success))
-            for iter131 in self.success:
-                iter131.write(oprot)
+            for iter152 in self.success:
+                iter152.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.invalid is not None:
@@ -3345,6 +3649,638 @@ class tail_result(object):
 all_structs.append(tail_result)
 tail_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [FileChunk, None], None, ),  # 0
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
+)
+
+
+class browse_args(object):
+    """
+    Attributes:
+     - jobId
+     - directory
+     - afterName
+
+    """
+
+
+    def __init__(self, jobId=None, directory=None, afterName=None,):
+        self.jobId = jobId
+        self.directory = directory
+        self.afterName = afterName
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I64:
+                    self.jobId = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.directory = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    self.afterName = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('browse_args')
+        if self.jobId is not None:
+            oprot.writeFieldBegin('jobId', TType.I64, 1)
+            oprot.writeI64(self.jobId)
+            oprot.writeFieldEnd()
+        if self.directory is not None:
+            oprot.writeFieldBegin('directory', TType.STRING, 2)
+            oprot.writeBinary(self.directory)
+            oprot.writeFieldEnd()
+        if self.afterName is not None:
+            oprot.writeFieldBegin('afterName', TType.STRING, 3)
+            oprot.writeBinary(self.afterName)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(browse_args)
+browse_args.thrift_spec = (
+    None,  # 0
+    (1, TType.I64, 'jobId', None, None, ),  # 1
+    (2, TType.STRING, 'directory', 'BINARY', None, ),  # 2
+    (3, TType.STRING, 'afterName', 'BINARY', None, ),  # 3
+)
+
+
+class browse_result(object):
+    """
+    Attributes:
+     - success
+     - invalid
+     - notFound
+     - refused
+     - failure
+
+    """
+
+
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
+        self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
+        self.refused = refused
+        self.failure = failure
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 0:
+                if ftype == TType.STRUCT:
+                    self.success = FileListing()
+                    self.success.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 1:
+                if ftype == TType.STRUCT:
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused()
+                    self.refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRUCT:
+                    self.failure = Failure()
+                    self.failure.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('browse_result')
+        if self.success is not None:
+            oprot.writeFieldBegin('success', TType.STRUCT, 0)
+            self.success.write(oprot)
+            oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
+        if self.refused is not None:
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
+            self.refused.write(oprot)
+            oprot.writeFieldEnd()
+        if self.failure is not None:
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
+            self.failure.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(browse_result)
+browse_result.thrift_spec = (
+    (0, TType.STRUCT, 'success', [FileListing, None], None, ),  # 0
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
+)
+
+
+class choose_args(object):
+    """
+    Attributes:
+     - jobId
+     - patterns
+     - onlyNew
+     - afterName
+
+    """
+
+
+    def __init__(self, jobId=None, patterns=None, onlyNew=None, afterName=None,):
+        self.jobId = jobId
+        self.patterns = patterns
+        self.onlyNew = onlyNew
+        self.afterName = afterName
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I64:
+                    self.jobId = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.LIST:
+                    self.patterns = []
+                    (_etype156, _size153) = iprot.readListBegin()
+                    for _i157 in range(_size153):
+                        _elem158 = iprot.readBinary()
+                        self.patterns.append(_elem158)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.BOOL:
+                    self.onlyNew = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRING:
+                    self.afterName = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('choose_args')
+        if self.jobId is not None:
+            oprot.writeFieldBegin('jobId', TType.I64, 1)
+            oprot.writeI64(self.jobId)
+            oprot.writeFieldEnd()
+        if self.patterns is not None:
+            oprot.writeFieldBegin('patterns', TType.LIST, 2)
+            oprot.writeListBegin(TType.STRING, len(self.patterns))
+            for iter159 in self.patterns:
+                oprot.writeBinary(iter159)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        if self.onlyNew is not None:
+            oprot.writeFieldBegin('onlyNew', TType.BOOL, 3)
+            oprot.writeBool(self.onlyNew)
+            oprot.writeFieldEnd()
+        if self.afterName is not None:
+            oprot.writeFieldBegin('afterName', TType.STRING, 4)
+            oprot.writeBinary(self.afterName)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(choose_args)
+choose_args.thrift_spec = (
+    None,  # 0
+    (1, TType.I64, 'jobId', None, None, ),  # 1
+    (2, TType.LIST, 'patterns', (TType.STRING, 'BINARY', False), None, ),  # 2
+    (3, TType.BOOL, 'onlyNew', None, None, ),  # 3
+    (4, TType.STRING, 'afterName', 'BINARY', None, ),  # 4
+)
+
+
+class choose_result(object):
+    """
+    Attributes:
+     - success
+     - invalid
+     - notFound
+     - refused
+     - failure
+
+    """
+
+
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
+        self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
+        self.refused = refused
+        self.failure = failure
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 0:
+                if ftype == TType.STRUCT:
+                    self.success = FileListing()
+                    self.success.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 1:
+                if ftype == TType.STRUCT:
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused()
+                    self.refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRUCT:
+                    self.failure = Failure()
+                    self.failure.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('choose_result')
+        if self.success is not None:
+            oprot.writeFieldBegin('success', TType.STRUCT, 0)
+            self.success.write(oprot)
+            oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
+        if self.refused is not None:
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
+            self.refused.write(oprot)
+            oprot.writeFieldEnd()
+        if self.failure is not None:
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
+            self.failure.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(choose_result)
+choose_result.thrift_spec = (
+    (0, TType.STRUCT, 'success', [FileListing, None], None, ),  # 0
+    (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
+    (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3
+    (4, TType.STRUCT, 'failure', [Failure, None], None, ),  # 4
+)
+
+
+class step_args(object):
+    """
+    Attributes:
+     - jobId
+     - name
+     - cursor
+     - length
+
+    """
+
+
+    def __init__(self, jobId=None, name=None, cursor=None, length=None,):
+        self.jobId = jobId
+        self.name = name
+        self.cursor = cursor
+        self.length = length
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I64:
+                    self.jobId = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.name = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    self.cursor = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.I32:
+                    self.length = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('step_args')
+        if self.jobId is not None:
+            oprot.writeFieldBegin('jobId', TType.I64, 1)
+            oprot.writeI64(self.jobId)
+            oprot.writeFieldEnd()
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 2)
+            oprot.writeBinary(self.name)
+            oprot.writeFieldEnd()
+        if self.cursor is not None:
+            oprot.writeFieldBegin('cursor', TType.STRING, 3)
+            oprot.writeString(self.cursor.encode('utf-8') if sys.version_info[0] == 2 else self.cursor)
+            oprot.writeFieldEnd()
+        if self.length is not None:
+            oprot.writeFieldBegin('length', TType.I32, 4)
+            oprot.writeI32(self.length)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(step_args)
+step_args.thrift_spec = (
+    None,  # 0
+    (1, TType.I64, 'jobId', None, None, ),  # 1
+    (2, TType.STRING, 'name', 'BINARY', None, ),  # 2
+    (3, TType.STRING, 'cursor', 'UTF8', None, ),  # 3
+    (4, TType.I32, 'length', None, None, ),  # 4
+)
+
+
+class step_result(object):
+    """
+    Attributes:
+     - success
+     - invalid
+     - notFound
+     - refused
+     - failure
+
+    """
+
+
+    def __init__(self, success=None, invalid=None, notFound=None, refused=None, failure=None,):
+        self.success = success
+        self.invalid = invalid
+        self.notFound = notFound
+        self.refused = refused
+        self.failure = failure
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 0:
+                if ftype == TType.STRUCT:
+                    self.success = FileStep()
+                    self.success.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 1:
+                if ftype == TType.STRUCT:
+                    self.invalid = InvalidRequest()
+                    self.invalid.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRUCT:
+                    self.notFound = NotFound()
+                    self.notFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
+                    self.refused = Refused()
+                    self.refused.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.STRUCT:
+                    self.failure = Failure()
+                    self.failure.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('step_result')
+        if self.success is not None:
+            oprot.writeFieldBegin('success', TType.STRUCT, 0)
+            self.success.write(oprot)
+            oprot.writeFieldEnd()
+        if self.invalid is not None:
+            oprot.writeFieldBegin('invalid', TType.STRUCT, 1)
+            self.invalid.write(oprot)
+            oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
+        if self.refused is not None:
+            oprot.writeFieldBegin('refused', TType.STRUCT, 3)
+            self.refused.write(oprot)
+            oprot.writeFieldEnd()
+        if self.failure is not None:
+            oprot.writeFieldBegin('failure', TType.STRUCT, 4)
+            self.failure.write(oprot)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+all_structs.append(step_result)
+step_result.thrift_spec = (
+    (0, TType.STRUCT, 'success', [FileStep, None], None, ),  # 0
     (1, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 1
     (2, TType.STRUCT, 'notFound', [NotFound, None], None, ),  # 2
     (3, TType.STRUCT, 'refused', [Refused, None], None, ),  # 3

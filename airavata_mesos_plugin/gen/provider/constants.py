@@ -12,7 +12,7 @@ from thrift.TRecursive import fix_spec
 
 import sys
 from .ttypes import *
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 MAX_JOBS = 1000
 MAX_EVENTS = 10000
 MAX_FILES = 10000

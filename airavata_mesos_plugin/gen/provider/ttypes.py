@@ -59,6 +59,25 @@ class Phase(object):
     }
 
 
+class FilePlace(object):
+    """
+    Where the files of a job were looked at.
+
+    """
+    SANDBOX = 0
+    WORKING_DIRECTORY = 1
+
+    _VALUES_TO_NAMES = {
+        0: "SANDBOX",
+        1: "WORKING_DIRECTORY",
+    }
+
+    _NAMES_TO_VALUES = {
+        "SANDBOX": 0,
+        "WORKING_DIRECTORY": 1,
+    }
+
+
 class JobSpec(object):
     """
     What a job is. Unset amounts are taken from the queue.
@@ -1301,6 +1320,457 @@ class FileChunk(object):
         return not (self == other)
 
 
+class FileEntry(object):
+    """
+    One line of a listing, as ls -l has it.
+
+    Attributes:
+     - name: Bytes; relative to the directory that was listed, or to the working directory.
+     - kind: Letter of ls: - regular file, d directory, l link, p FIFO, s socket, c and b devices.
+     - size
+     - modifiedAt: Time of the last change, in whole seconds; a sandbox tells no parts of them.
+     - mode: Permissions, without set-uid, set-gid and sticky bits.
+     - target: Of a link, where links are shown as such; agents of Mesos follow them and do not tell.
+
+    """
+
+
+    def __init__(self, name=None, kind=None, size=None, modifiedAt=None, mode=None, target=None,):
+        self.name = name
+        self.kind = kind
+        self.size = size
+        self.modifiedAt = modifiedAt
+        self.mode = mode
+        self.target = target
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    self.name = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.kind = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.I64:
+                    self.size = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.I64:
+                    self.modifiedAt = iprot.readI64()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.I32:
+                    self.mode = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.STRING:
+                    self.target = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('FileEntry')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeBinary(self.name)
+            oprot.writeFieldEnd()
+        if self.kind is not None:
+            oprot.writeFieldBegin('kind', TType.STRING, 2)
+            oprot.writeString(self.kind.encode('utf-8') if sys.version_info[0] == 2 else self.kind)
+            oprot.writeFieldEnd()
+        if self.size is not None:
+            oprot.writeFieldBegin('size', TType.I64, 3)
+            oprot.writeI64(self.size)
+            oprot.writeFieldEnd()
+        if self.modifiedAt is not None:
+            oprot.writeFieldBegin('modifiedAt', TType.I64, 4)
+            oprot.writeI64(self.modifiedAt)
+            oprot.writeFieldEnd()
+        if self.mode is not None:
+            oprot.writeFieldBegin('mode', TType.I32, 5)
+            oprot.writeI32(self.mode)
+            oprot.writeFieldEnd()
+        if self.target is not None:
+            oprot.writeFieldBegin('target', TType.STRING, 6)
+            oprot.writeBinary(self.target)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        if self.name is None:
+            raise TProtocolException(message='Required field name is unset!')
+        if self.kind is None:
+            raise TProtocolException(message='Required field kind is unset!')
+        if self.size is None:
+            raise TProtocolException(message='Required field size is unset!')
+        if self.modifiedAt is None:
+            raise TProtocolException(message='Required field modifiedAt is unset!')
+        if self.mode is None:
+            raise TProtocolException(message='Required field mode is unset!')
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class LeftOutFile(object):
+    """
+    A file that cannot be taken, and why.
+
+    Attributes:
+     - name
+     - reason
+
+    """
+
+
+    def __init__(self, name=None, reason=None,):
+        self.name = name
+        self.reason = reason
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.STRING:
+                    self.name = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.reason = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('LeftOutFile')
+        if self.name is not None:
+            oprot.writeFieldBegin('name', TType.STRING, 1)
+            oprot.writeBinary(self.name)
+            oprot.writeFieldEnd()
+        if self.reason is not None:
+            oprot.writeFieldBegin('reason', TType.STRING, 2)
+            oprot.writeString(self.reason.encode('utf-8') if sys.version_info[0] == 2 else self.reason)
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        if self.name is None:
+            raise TProtocolException(message='Required field name is unset!')
+        if self.reason is None:
+            raise TProtocolException(message='Required field reason is unset!')
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class FileListing(object):
+    """
+    Files of a job, in the order of the names' bytes.
+
+    Attributes:
+     - place
+     - entries: At most MAX_FILES.
+     - hasMore: There are more; ask again with the last name.
+     - leftOut: Files that would belong here and cannot be taken.
+
+    """
+
+
+    def __init__(self, place=None, entries=None, hasMore=None, leftOut=None,):
+        self.place = place
+        self.entries = entries
+        self.hasMore = hasMore
+        self.leftOut = leftOut
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.I32:
+                    self.place = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.LIST:
+                    self.entries = []
+                    (_etype72, _size69) = iprot.readListBegin()
+                    for _i73 in range(_size69):
+                        _elem74 = FileEntry()
+                        _elem74.read(iprot)
+                        self.entries.append(_elem74)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.BOOL:
+                    self.hasMore = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.LIST:
+                    self.leftOut = []
+                    (_etype78, _size75) = iprot.readListBegin()
+                    for _i79 in range(_size75):
+                        _elem80 = LeftOutFile()
+                        _elem80.read(iprot)
+                        self.leftOut.append(_elem80)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('FileListing')
+        if self.place is not None:
+            oprot.writeFieldBegin('place', TType.I32, 1)
+            oprot.writeI32(self.place)
+            oprot.writeFieldEnd()
+        if self.entries is not None:
+            oprot.writeFieldBegin('entries', TType.LIST, 2)
+            oprot.writeListBegin(TType.STRUCT, len(self.entries))
+            for iter81 in self.entries:
+                iter81.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        if self.hasMore is not None:
+            oprot.writeFieldBegin('hasMore', TType.BOOL, 3)
+            oprot.writeBool(self.hasMore)
+            oprot.writeFieldEnd()
+        if self.leftOut is not None:
+            oprot.writeFieldBegin('leftOut', TType.LIST, 4)
+            oprot.writeListBegin(TType.STRUCT, len(self.leftOut))
+            for iter82 in self.leftOut:
+                iter82.write(oprot)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        if self.place is None:
+            raise TProtocolException(message='Required field place is unset!')
+        if self.entries is None:
+            raise TProtocolException(message='Required field entries is unset!')
+        if self.hasMore is None:
+            raise TProtocolException(message='Required field hasMore is unset!')
+        if self.leftOut is None:
+            raise TProtocolException(message='Required field leftOut is unset!')
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
+class FileStep(object):
+    """
+    What comes next in a file.
+
+    Attributes:
+     - isAnew: True when the file was cut short, replaced, or begun by a new run of the job: data begins at its
+    first byte, and what came before is of an earlier state.
+     - data
+     - cursor: Where the next step begins. Opaque; good as long as the job is known.
+     - atEnd: True when there was no more for now: what has come is the whole file as it is.
+     - isOver: True when no more can come: the job is over, and the file was read to its end.
+     - notes: What people should know before they read on, such as bytes that could not be had.
+
+    """
+
+
+    def __init__(self, isAnew=None, data=None, cursor=None, atEnd=None, isOver=None, notes=None,):
+        self.isAnew = isAnew
+        self.data = data
+        self.cursor = cursor
+        self.atEnd = atEnd
+        self.isOver = isOver
+        self.notes = notes
+
+    def read(self, iprot):
+        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
+            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
+            return
+        iprot.readStructBegin()
+        while True:
+            (fname, ftype, fid) = iprot.readFieldBegin()
+            if ftype == TType.STOP:
+                break
+            if fid == 1:
+                if ftype == TType.BOOL:
+                    self.isAnew = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 2:
+                if ftype == TType.STRING:
+                    self.data = iprot.readBinary()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRING:
+                    self.cursor = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 4:
+                if ftype == TType.BOOL:
+                    self.atEnd = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
+                if ftype == TType.BOOL:
+                    self.isOver = iprot.readBool()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.LIST:
+                    self.notes = []
+                    (_etype86, _size83) = iprot.readListBegin()
+                    for _i87 in range(_size83):
+                        _elem88 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.notes.append(_elem88)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
+            else:
+                iprot.skip(ftype)
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+    def write(self, oprot):
+        if oprot._fast_encode is not None and self.thrift_spec is not None:
+            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
+            return
+        oprot.writeStructBegin('FileStep')
+        if self.isAnew is not None:
+            oprot.writeFieldBegin('isAnew', TType.BOOL, 1)
+            oprot.writeBool(self.isAnew)
+            oprot.writeFieldEnd()
+        if self.data is not None:
+            oprot.writeFieldBegin('data', TType.STRING, 2)
+            oprot.writeBinary(self.data)
+            oprot.writeFieldEnd()
+        if self.cursor is not None:
+            oprot.writeFieldBegin('cursor', TType.STRING, 3)
+            oprot.writeString(self.cursor.encode('utf-8') if sys.version_info[0] == 2 else self.cursor)
+            oprot.writeFieldEnd()
+        if self.atEnd is not None:
+            oprot.writeFieldBegin('atEnd', TType.BOOL, 4)
+            oprot.writeBool(self.atEnd)
+            oprot.writeFieldEnd()
+        if self.isOver is not None:
+            oprot.writeFieldBegin('isOver', TType.BOOL, 5)
+            oprot.writeBool(self.isOver)
+            oprot.writeFieldEnd()
+        if self.notes is not None:
+            oprot.writeFieldBegin('notes', TType.LIST, 6)
+            oprot.writeListBegin(TType.STRING, len(self.notes))
+            for iter89 in self.notes:
+                oprot.writeString(iter89.encode('utf-8') if sys.version_info[0] == 2 else iter89)
+            oprot.writeListEnd()
+            oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def validate(self):
+        if self.isAnew is None:
+            raise TProtocolException(message='Required field isAnew is unset!')
+        if self.data is None:
+            raise TProtocolException(message='Required field data is unset!')
+        if self.cursor is None:
+            raise TProtocolException(message='Required field cursor is unset!')
+        if self.atEnd is None:
+            raise TProtocolException(message='Required field atEnd is unset!')
+        if self.isOver is None:
+            raise TProtocolException(message='Required field isOver is unset!')
+        if self.notes is None:
+            raise TProtocolException(message='Required field notes is unset!')
+        return
+
+    def __repr__(self):
+        L = ['%s=%r' % (key, value)
+             for key, value in self.__dict__.items()]
+        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
+
+    def __eq__(self, other):
+        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
+
+    def __ne__(self, other):
+        return not (self == other)
+
+
 class Resources(object):
     """
     Amounts of one node, or of a whole job.
@@ -1533,11 +2003,11 @@ class Cluster(object):
             elif fid == 3:
                 if ftype == TType.LIST:
                     self.nodes = []
-                    (_etype72, _size69) = iprot.readListBegin()
-                    for _i73 in range(_size69):
-                        _elem74 = Node()
-                        _elem74.read(iprot)
-                        self.nodes.append(_elem74)
+                    (_etype93, _size90) = iprot.readListBegin()
+                    for _i94 in range(_size90):
+                        _elem95 = Node()
+                        _elem95.read(iprot)
+                        self.nodes.append(_elem95)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1572,8 +2042,8 @@ class Cluster(object):
         if self.nodes is not None:
             oprot.writeFieldBegin('nodes', TType.LIST, 3)
             oprot.writeListBegin(TType.STRUCT, len(self.nodes))
-            for iter75 in self.nodes:
-                iter75.write(oprot)
+            for iter96 in self.nodes:
+                iter96.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.answeredAt is not None:
@@ -2375,6 +2845,40 @@ FileChunk.thrift_spec = (
     (1, TType.STRING, 'data', 'BINARY', None, ),  # 1
     (2, TType.I64, 'offset', None, None, ),  # 2
     (3, TType.BOOL, 'atEnd', None, None, ),  # 3
+)
+all_structs.append(FileEntry)
+FileEntry.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'name', 'BINARY', None, ),  # 1
+    (2, TType.STRING, 'kind', 'UTF8', None, ),  # 2
+    (3, TType.I64, 'size', None, None, ),  # 3
+    (4, TType.I64, 'modifiedAt', None, None, ),  # 4
+    (5, TType.I32, 'mode', None, None, ),  # 5
+    (6, TType.STRING, 'target', 'BINARY', None, ),  # 6
+)
+all_structs.append(LeftOutFile)
+LeftOutFile.thrift_spec = (
+    None,  # 0
+    (1, TType.STRING, 'name', 'BINARY', None, ),  # 1
+    (2, TType.STRING, 'reason', 'UTF8', None, ),  # 2
+)
+all_structs.append(FileListing)
+FileListing.thrift_spec = (
+    None,  # 0
+    (1, TType.I32, 'place', None, None, ),  # 1
+    (2, TType.LIST, 'entries', (TType.STRUCT, [FileEntry, None], False), None, ),  # 2
+    (3, TType.BOOL, 'hasMore', None, None, ),  # 3
+    (4, TType.LIST, 'leftOut', (TType.STRUCT, [LeftOutFile, None], False), None, ),  # 4
+)
+all_structs.append(FileStep)
+FileStep.thrift_spec = (
+    None,  # 0
+    (1, TType.BOOL, 'isAnew', None, None, ),  # 1
+    (2, TType.STRING, 'data', 'BINARY', None, ),  # 2
+    (3, TType.STRING, 'cursor', 'UTF8', None, ),  # 3
+    (4, TType.BOOL, 'atEnd', None, None, ),  # 4
+    (5, TType.BOOL, 'isOver', None, None, ),  # 5
+    (6, TType.LIST, 'notes', (TType.STRING, 'UTF8', False), None, ),  # 6
 )
 all_structs.append(Resources)
 Resources.thrift_spec = (

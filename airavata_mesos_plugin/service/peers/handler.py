@@ -13,6 +13,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, Not
 from airavata_mesos_plugin.gen.provider import constants, ttypes
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.provider.following import Cursor
 from airavata_mesos_plugin.provider.intake import Wish, check_script, complete
 from airavata_mesos_plugin.service.peers import wire
 from airavata_mesos_plugin.service.peers.identity import Caller
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-SLOW_CALLS = frozenset({"submit", "outputs", "read", "tail"})
+SLOW_CALLS = frozenset({"submit", "outputs", "read", "tail", "browse", "choose", "step"})
 """Calls that wait for file systems or agents; the others ask the ledger only."""
 
 _PHASES = {number: phase for phase, number in wire.PHASES.items()}
@@ -181,6 +182,28 @@ class PeerHandler:
         limit = _length(length)
         name = wire.log_name(record, standard_error=bool(standard_error))
         return wire.chunk(self._provider.read_output(record.id, name, -limit), limit)
+
+    @_call
+    def browse(self, job_id: int, directory: bytes | None, after_name: bytes | None) -> ttypes.FileListing:
+        record = self._own(job_id)
+        place, entries = self._provider.files.entries(record, os.fsdecode(directory or b""))
+        return wire.listing(place, entries, (), after_name or b"")
+
+    @_call
+    def choose(
+        self, job_id: int, patterns: Sequence[bytes] | None, only_new: bool | None, after_name: bytes | None
+    ) -> ttypes.FileListing:
+        record = self._own(job_id)
+        wanted = [os.fsdecode(pattern) for pattern in patterns or ()]
+        found = self._provider.files.choose(record, wanted, new_only=bool(only_new))
+        return wire.listing(found.place, found.files, found.left_out, after_name or b"")
+
+    @_call
+    def step(self, job_id: int, name: bytes | None, cursor: str | None, length: int) -> ttypes.FileStep:
+        record = self._own(job_id)
+        limit = _length(length)
+        found = self._provider.follow(record.id, os.fsdecode(name or b""), Cursor.parse(cursor or ""), limit)
+        return wire.step(found)
 
     def _own(self, job_id: int) -> JobRecord:
         record = self._provider.job(job_id or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from airavata_mesos_plugin.config import ProviderSettings, QueueSettings
 from airavata_mesos_plugin.errors import (
@@ -13,15 +13,19 @@ from airavata_mesos_plugin.errors import (
     Refused,
     UnsafePath,
 )
-from airavata_mesos_plugin.filenames import expand
-from airavata_mesos_plugin.gen.provider import ttypes
+from airavata_mesos_plugin.gen.provider import constants, ttypes
 from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, Resources
 from airavata_mesos_plugin.provider.core import FileChunk, OutputFile
+from airavata_mesos_plugin.provider.files import DIRECTORY, SANDBOX
+from airavata_mesos_plugin.provider.following import Followed, log_names
 from airavata_mesos_plugin.provider.parts import ClusterView
+from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.states import AIRAVATA_STATES, SLURM_STATES
 
 PHASES: Mapping[JobPhase, int] = {phase: ttypes.Phase._NAMES_TO_VALUES[phase.name] for phase in JobPhase}
+
+_PLACES = {SANDBOX: ttypes.FilePlace.SANDBOX, DIRECTORY: ttypes.FilePlace.WORKING_DIRECTORY}
 
 _ERRORS = (
     (InvalidRequest, ttypes.InvalidRequest),
@@ -89,9 +93,7 @@ def job(record: JobRecord, events: Sequence[JobEvent] | None = None) -> ttypes.J
 
 def log_name(record: JobRecord, *, standard_error: bool) -> str:
     """The file of standard output or standard error, relative to the working directory."""
-    request = record.request
-    pattern = (request.stderr if standard_error else None) or request.stdout
-    return expand(pattern, record, record.host.partition(".")[0])
+    return log_names(record)[standard_error]
 
 
 def _event(event: JobEvent) -> ttypes.JobEvent:
@@ -151,3 +153,44 @@ def chunk(piece: FileChunk, limit: int) -> ttypes.FileChunk:
     data = piece.data[:limit]
     cut = len(piece.data) - len(data)
     return ttypes.FileChunk(data=data, offset=piece.offset - cut, atEnd=piece.over and not cut)
+
+
+def listing(
+    place: str, entries: Iterable[Entry], left_out: Iterable[tuple[str, str]], after_name: bytes
+) -> ttypes.FileListing:
+    """Files of a job whose names come after the given one."""
+    found = sorted(((os.fsencode(entry.name), entry) for entry in entries), key=lambda pair: pair[0])
+    rest = [(name, entry) for name, entry in found if name > after_name]
+    return ttypes.FileListing(
+        place=_PLACES[place],
+        entries=[_entry(name, entry) for name, entry in rest[: constants.MAX_FILES]],
+        hasMore=len(rest) > constants.MAX_FILES,
+        leftOut=[
+            ttypes.LeftOutFile(name=os.fsencode(name), reason=clean(why))
+            for name, why in left_out
+            if os.fsencode(name) > after_name
+        ][: constants.MAX_FILES],
+    )
+
+
+def _entry(name: bytes, entry: Entry) -> ttypes.FileEntry:
+    return ttypes.FileEntry(
+        name=name,
+        kind=entry.kind,
+        size=entry.size,
+        modifiedAt=entry.mtime * 1000,
+        mode=entry.mode,
+        target=None if entry.target is None else os.fsencode(entry.target),
+    )
+
+
+def step(found: Followed) -> ttypes.FileStep:
+    """What came next in a file."""
+    return ttypes.FileStep(
+        isAnew=found.anew,
+        data=found.data,
+        cursor=found.cursor.text(),
+        atEnd=found.at_end,
+        isOver=found.over,
+        notes=[clean(note) for note in found.notes],
+    )
