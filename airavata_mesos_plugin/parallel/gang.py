@@ -1,5 +1,6 @@
 """What a node knows of its job: the control file that came with the inputs, and who the nodes are."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -31,6 +32,12 @@ class Gang(NamedTuple):
     cpus: int  # of each node
     silence_seconds: float  # until a node that gives no sign of life counts as lost
     user_tasks: int  # of the whole job
+
+    @property
+    def marker(self) -> str:
+        """What all processes of the job carry."""
+        digest = hashlib.sha256(b"marker" + self.secret).hexdigest()
+        return "{}-{}-{}".format(self.job_id, self.attempt, digest[:32])
 
 
 class Node(NamedTuple):

@@ -1,7 +1,8 @@
 """Processes that a node starts for the job, and their end wherever they have gone.
 
 Every process of the job has a variable in its environment that children inherit, also those that left
-the session: by it they are found.
+the session: by it they are found. It is the same on all nodes, since MPICH's launcher gives its own
+environment to the ranks of other nodes.
 """
 
 import os
@@ -11,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-MARKER = "AIRAVATA_MESOS_RUN"
-"""Name of that variable, as in the wrapper."""
+MARKER = "AIRAVATA_MESOS_GANG"
+"""Name of that variable."""
 
 _PROC = Path("/proc")
 _LOOK_SECONDS = 0.05

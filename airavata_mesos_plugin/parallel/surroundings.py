@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping
 
 from .gang import CONTROL_DIRECTORY, Gang, Node, replace
+from .processes import MARKER
 
 VARIABLES = "parallel.variables"
 """Control file that the wrapper adds to the environment of the script, NUL after each variable."""
@@ -32,7 +33,7 @@ def write_surroundings(
     replace(control / HOST_FILE, "".join("{} slots={}\n".format(*pair) for pair in slots))
     replace(control / MACHINE_FILE, "".join("{}:{}\n".format(*pair) for pair in slots))
     inside = "{}/{}".format(place, CONTROL_DIRECTORY)
-    variables = {**told, **launchers(inside, nodes[0].address)}
+    variables = {**told, **launchers(inside, nodes[0].address), MARKER: gang.marker}
     replace(control / VARIABLES, "".join("{}={}\0".format(*pair) for pair in variables.items()))
 
 

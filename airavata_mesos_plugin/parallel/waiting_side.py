@@ -28,7 +28,7 @@ OWN_VARIABLES = frozenset(
         "SLURM_LAUNCH_NODE_IPADDR",
         "SLURM_TOPOLOGY_ADDR",
         "_",
-        processes.MARKER,
+        "AIRAVATA_MESOS_RUN",
     }
 )
 """What a command does not take from the node that asks for it."""
@@ -42,7 +42,6 @@ class WaitingSide:
 
         Raises OSError when ``address`` cannot be listened on.
         """
-        self.marker = "{}-{}-node{}-{}".format(gang.job_id, gang.attempt, index, os.getpid())
         self.ended = threading.Event()
         self.name = name
         self._gang = gang
@@ -74,7 +73,7 @@ class WaitingSide:
             self._closed = True
             waiting, self._ends = self._ends, []
         self._listener.close()
-        processes.end_marked(self.marker, grace_seconds)
+        processes.end_marked(self._gang.marker, grace_seconds)
         for channel in waiting:
             try:
                 channel.send(wire.ENDED)
@@ -148,7 +147,7 @@ class WaitingSide:
         for name, value in os.environ.items():
             if name in OWN_VARIABLES or name.startswith(("MESOS_", "LIBPROCESS_")):
                 made[name] = value
-        made[processes.MARKER] = self.marker
+        made[processes.MARKER] = self._gang.marker
         made["SLURM_NODEID"] = str(self._index)
         if self.name:
             made["SLURMD_NODENAME"] = made["HOSTNAME"] = made["SLURM_TOPOLOGY_ADDR"] = self.name
