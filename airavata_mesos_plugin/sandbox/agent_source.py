@@ -31,8 +31,8 @@ class AgentSource:
         return self._client.browse(self._address, directory, abort)
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, most: int) -> Iterator[Transfers]:
-        with self._client.downloads(self._address, abort, most) as downloads:
+    def transfers(self, abort: Abort, most: int, *, long: bool = False) -> Iterator[Transfers]:
+        with self._client.downloads(self._address, abort, most, long=long) as downloads:
             yield _Downloads(downloads)
 
     def resumes(self, size: int, offset: int) -> bool:

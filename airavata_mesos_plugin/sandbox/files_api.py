@@ -120,13 +120,18 @@ class FilesClient:
 
     @contextlib.contextmanager
     def downloads(
-        self, address: SandboxAddress, abort: Abort | None = None, connections: int = 1
+        self,
+        address: SandboxAddress,
+        abort: Abort | None = None,
+        connections: int = 1,
+        *,
+        long: bool = False,
     ) -> Iterator[Downloads]:
         """The same for many files, on as many connections as are free now, at least one.
 
-        Others wait for these connections, so give them back from time to time.
+        Others wait for these connections, so give them back from time to time. ``long`` is for large files.
         """
-        with self._lines.borrow(address.agent_url, abort, connections) as lines:
+        with self._lines.borrow(address.agent_url, abort, connections, long=long) as lines:
             yield Downloads(address, lines)
 
     @contextlib.contextmanager

@@ -19,6 +19,7 @@ from urllib3.util import parse_url
 
 from airavata_mesos_plugin.errors import ConfigurationError, ProtocolError, TransferError, Unreachable
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.room import Room
 
 BUFFER_BYTES = 256 * 1024
 """Read at once. Larger reads are no faster: the body then no longer fits the processor's cache."""
@@ -282,22 +283,23 @@ class Lines:
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._idle: list[Line] = []  # of all agents; the one used last is at the end
-        self._room: dict[str, threading.Semaphore] = {}
+        self._rooms: dict[str, Room] = {}
         self._closed = False
 
     @contextlib.contextmanager
-    def borrow(self, agent_url: str, abort: Abort | None = None, most: int = 1) -> Iterator[list[Line]]:
-        """Lines to the agent: one, for which this waits while all are in use, and more if they are idle."""
+    def borrow(
+        self, agent_url: str, abort: Abort | None = None, most: int = 1, *, long: bool = False
+    ) -> Iterator[list[Line]]:
+        """Lines to the agent: one, for which this waits while all are in use, and more if they are idle.
+
+        Those with the same ``abort`` share what they get. ``long`` is for transfers that may take any time.
+        """
         with self._lock:
-            room = self._room.setdefault(agent_url, threading.Semaphore(self._per_agent))
-        while not room.acquire(timeout=0.1):
-            if abort is not None and abort.aborted:
-                raise TransferError("the transfer was stopped")
-        # Only the first is waited for: two callers that wait while they hold some would wait for ever.
-        held = 1
-        while held < most and room.acquire(blocking=False):
-            held += 1
-        lines = [self._take(agent_url) for _ in range(held)]
+            room = self._rooms.setdefault(agent_url, Room(self._per_agent))
+        with room.places(abort, most, long=long, abort=abort) as held:
+            yield from self._lent([self._take(agent_url) for _ in range(held)], abort)
+
+    def _lent(self, lines: list[Line], abort: Abort | None) -> Iterator[list[Line]]:
         try:
             with contextlib.ExitStack() as watched:
                 if abort is not None:
@@ -310,8 +312,6 @@ class Lines:
             raise
         else:
             self._give_back(lines)
-        finally:
-            room.release(held)
 
     def _take(self, agent_url: str) -> Line:
         with self._lock:

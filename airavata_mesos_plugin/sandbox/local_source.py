@@ -32,7 +32,7 @@ class LocalSource:
             return self._files.list_local(self._directory, directory)
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, most: int) -> Iterator[Transfers]:  # noqa: ARG002 - one is enough
+    def transfers(self, abort: Abort, most: int, *, long: bool = False) -> Iterator[Transfers]:  # noqa: ARG002
         yield _Reading(self._files, self._directory, abort)
 
     def resumes(self, size: int, offset: int) -> bool:  # noqa: ARG002 - whatever they are

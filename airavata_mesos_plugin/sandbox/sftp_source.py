@@ -79,7 +79,7 @@ class SftpSource:
         return [_entry(name, attributes, targets.get(name)) for name, attributes in found]
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, most: int) -> Iterator[Transfers]:  # noqa: ARG002 - one is fastest
+    def transfers(self, abort: Abort, most: int, *, long: bool = False) -> Iterator[Transfers]:  # noqa: ARG002
         with self._pool.session(self._target, abort) as session:
             yield _Transfers(session, self._directory)
 

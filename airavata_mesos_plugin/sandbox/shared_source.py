@@ -36,7 +36,7 @@ class SharedSource:
         return []
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, most: int) -> Iterator[Transfers]:  # noqa: ARG002 - nothing is listed
+    def transfers(self, abort: Abort, most: int, *, long: bool = False) -> Iterator[Transfers]:  # noqa: ARG002
         raise AssertionError("there is nothing to fetch")
         yield
 

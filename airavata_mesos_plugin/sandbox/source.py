@@ -112,10 +112,11 @@ class Source(Protocol):
         Names in the answer are relative to the directory.
         """
 
-    def transfers(self, abort: Abort, most: int) -> AbstractContextManager[Transfers]:
+    def transfers(self, abort: Abort, most: int, *, long: bool = False) -> AbstractContextManager[Transfers]:
         """Connections for one thread: one, which is waited for, and up to ``most`` if they are idle.
 
-        Other fetches wait for them, so they are given back from time to time.
+        Other fetches wait for them, so they are given back from time to time; with ``long`` that may take
+        any time, so some connections should be kept for others.
         """
 
     def resumes(self, size: int, offset: int) -> bool:

@@ -60,7 +60,7 @@ class Transfer:
         large = deque(entry for entry in self.plan.files if entry.size >= RESUMABLE_BYTES)
         small = deque(entry for entry in self.plan.files if entry.size < RESUMABLE_BYTES)
         threads = min(len(large), max(1, connections // 2) if small else connections)
-        workers = [Worker(self, large, 1) for _ in range(threads)]
+        workers = [Worker(self, large, 1, large=True) for _ in range(threads)]
         if small:
             workers.append(Worker(self, small, max(1, connections - threads)))
         self.tallies = [worker.tally for worker in workers]
@@ -93,6 +93,7 @@ class Worker:
     transfer: Transfer
     queue: deque[Entry]  # shared with others
     connections: int
+    large: bool = False
     tally: Tally = field(default_factory=Tally)
 
     def run(self) -> None:
@@ -100,8 +101,9 @@ class Worker:
         transfer = self.transfer
         while self.queue and not transfer.abort.aborted:
             try:
-                with transfer.source.transfers(transfer.abort, self.connections) as transfers:
-                    if self.connections == 1:
+                source = transfer.source
+                with source.transfers(transfer.abort, self.connections, long=self.large) as transfers:
+                    if self.large:
                         for entry in self._batch():
                             self._one(transfers, entry)
                     else:
@@ -111,7 +113,7 @@ class Worker:
                 transfer.fail(error)
 
     def _batch(self) -> Iterator[Entry]:
-        for _ in range(_BATCH):
+        for _ in range(1 if self.large else _BATCH):
             if self.transfer.abort.aborted:
                 return
             try:

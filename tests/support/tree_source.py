@@ -59,7 +59,7 @@ class TreeSource:
         )
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, _most: int) -> Iterator[Transfers]:
+    def transfers(self, abort: Abort, _most: int, *, long: bool = False) -> Iterator[Transfers]:  # noqa: ARG002
         abort.check()
         yield self
 
