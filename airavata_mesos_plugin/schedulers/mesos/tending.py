@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 
 from airavata_mesos_plugin.clock import Clock
@@ -26,8 +27,8 @@ LOOK_SECONDS = 0.5
 KILL_AGAIN_SECONDS = 15.0
 """Mesos does not repeat a kill that was lost on its way."""
 
-LAUNCH_DOUBT_SECONDS = 30.0
-"""After that long without a word about a launch the master is asked."""
+DOUBT_SECONDS = 30.0
+"""Between two questions about a task of which nothing, or nothing certain, has been heard."""
 
 _NOT_THE_AGENT = frozenset(
     {
@@ -56,6 +57,7 @@ class Tending:
         self._since = clock.monotonic()
         self._strays: dict[str, str] = {}
         self._kills: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._next_look = 0.0
         self._at_once = True
 
@@ -63,6 +65,7 @@ class Tending:
         """A new subscription: everything has to be asked for, and kills may have been lost."""
         self._since = self._clock.monotonic()
         self._kills.clear()
+        self._asked.clear()
         alive = [member.task_id for job in self._book.launched.values() for member in job.alive()]
         self._reconciliation.begin(alive, self._since)
         self._at_once = True
@@ -114,6 +117,7 @@ class Tending:
                 log.warning("task %s runs and belongs to no job that is under way: it is killed", task)
                 kills.append((task, agent, None))
             self._strays.clear()
+            self._forget()
             for job in list(self._book.launched.values()):
                 for member in job.alive():
                     agent_of[member.task_id] = member.agent_id
@@ -139,12 +143,26 @@ class Tending:
                 due.append((member.task_id, member.agent_id, task.kill_grace_seconds))
         return due
 
+    def _forget(self) -> None:
+        """Drop what was noted of tasks that are over, now and then."""
+        for noted in (self._kills, self._asked):
+            if len(noted) > 2 * len(self._book.launched) + 1000:
+                alive = {member.task_id for job in self._book.launched.values() for member in job.alive()}
+                for task in noted.keys() - alive:
+                    del noted[task]
+
+    def _ask_again(self, member: Member, now: float) -> None:
+        """Ask how a task is, but not every moment: the last answer may still be true."""
+        if now >= self._asked.get(member.task_id, -math.inf) + DOUBT_SECONDS:
+            self._asked[member.task_id] = now
+            self._reconciliation.doubt([member.task_id], now)
+
     def _doubt(self, job: TrackedJob, member: Member, now: float, wall: float) -> None:
         if member.suspect_since is None:
-            if not member.begun and wall - member.changed_at > LAUNCH_DOUBT_SECONDS:
-                self._reconciliation.doubt([member.task_id], now)
+            if not member.begun and wall - member.changed_at > DOUBT_SECONDS:
+                self._ask_again(member, now)
             return
-        self._reconciliation.doubt([member.task_id], now)
+        self._ask_again(member, now)
         if member.state == "TASK_UNREACHABLE":
             silent, limit = wall - member.suspect_since, self._limits.unreachable
             what = "its agent cannot be reached"
