@@ -34,4 +34,8 @@ class OutputSettings(Settings):
     exclude: Patterns = Field((), description="patterns of files that do not come back")
     max_file_mb: int | None = Field(None, gt=0, description="larger files are left out; none: no limit")
     max_total_mb: int | None = Field(None, gt=0, description="what all files of a job may have together")
+    live: Patterns = Field(
+        (), description="patterns of files that are also brought while their job runs; none: no files"
+    )
+    live_interval_seconds: float = Field(60.0, ge=1, description="between two looks at such files")
     max_files: int | None = Field(None, gt=0, description="how many files of a job come back at most")

@@ -17,6 +17,7 @@ from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.files import JobFiles
 from airavata_mesos_plugin.provider.following import STEP_BYTES, Cursor, Followed, Following
 from airavata_mesos_plugin.provider.inputs import InputSource
+from airavata_mesos_plugin.provider.live import LiveOutputs
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import ClusterView, Parts
@@ -66,6 +67,8 @@ class Provider:
         self.inputs = InputSource(parts)
         self.places = Places(parts, self.collector)
         self.files = JobFiles(parts, self.places)
+        self.live = LiveOutputs(parts, self.places, self.files)
+        self.collector.before = self.live.leave
         self.putting = Putting(parts, self.control)
         self._following = Following(self.places)
         self._seen_by: tuple[int, str] | None = None  # uid and name; None for everybody

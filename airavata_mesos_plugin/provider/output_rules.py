@@ -4,8 +4,10 @@ A job script may have lines, anywhere and each on its own, that begin with ``#AI
 
     #AIRAVATA-MESOS outputs.include=*.dat
     #AIRAVATA-MESOS outputs.exclude=scratch/
+    #AIRAVATA-MESOS outputs.live=progress.log
 
-To every other program they are comments. A file comes back when both, queue and job, agree to it.
+To every other program they are comments. A file comes back when both, queue and job, agree to it; live
+outputs, which come while the job runs, are those that one of them names.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from airavata_mesos_plugin.sandbox.rules import OutputRules
 
 _MB = 1024 * 1024
 _DIRECTIVE = re.compile(r"^#AIRAVATA-MESOS[ \t]+outputs\.([^=\s]*)(=?)(.*?)[ \t\r]*$", re.MULTILINE)
-_OURS = ("include", "exclude")
+_OURS = ("include", "exclude", "live")
 
 
 def directives(script: str) -> dict[str, tuple[str, ...]]:
@@ -37,9 +39,18 @@ def directives(script: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(patterns) for name, patterns in found.items()}
 
 
+def live_patterns(script: str, queue: QueueSettings) -> tuple[str, ...]:
+    """Names of files that come while the job runs: what the queue says and what the script says.
+
+    Raises InvalidRequest.
+    """
+    return (*queue.outputs.live, *directives(script)["live"])
+
+
 def check(script: str, queue: QueueSettings) -> None:
     """Raises InvalidRequest when the rules of a job with this script could not be made later."""
     _rules(script, queue.outputs, frozenset())
+    OutputRules(include=(live_patterns(script, queue),))
 
 
 def output_rules(record: JobRecord, script: str, queue: QueueSettings) -> OutputRules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, SandboxGone
@@ -29,6 +30,8 @@ class OutputCollector:
 
     def __init__(self, parts: Parts, control: Control, stop: threading.Event | None = None) -> None:
         self._parts = parts
+        self.before: Callable[[int], None] = lambda _: None
+        """Called with each job before its outputs are fetched: nobody else may write them any more."""
         self._stop = stop or threading.Event()
         settings = parts.settings.fetch
         self._pacing = Pacing(parts.clock, first_seconds=settings.retry_seconds, longest_seconds=300.0)
@@ -113,6 +116,7 @@ class OutputCollector:
         """Returns whether no other try will follow."""
         if record.phase is not JobPhase.FETCHING:
             return True
+        self.before(record.id)
         try:
             files = self._parts.files_of(record.request.uid)
             report = files.fetch(

@@ -30,6 +30,12 @@ NODES_SECONDS = 30.0
 OUTPUTS_SECONDS = 1.0
 """Between two looks for outputs whose next try is due."""
 
+LIVE_SECONDS = 5.0
+"""Between two looks for running jobs whose live outputs are due, at most."""
+
+LIVE_JOBS = 2
+"""Jobs whose live outputs are brought at the same time."""
+
 
 class Loops:
     """Starts and ends the threads."""
@@ -39,6 +45,7 @@ class Loops:
         self._parts = parts
         self._stop = stop
         self._threads: list[threading.Thread] = []
+        self._live_pool = ThreadPoolExecutor(LIVE_JOBS, thread_name_prefix="live")
         fetch = parts.settings.fetch
         self._pool = ThreadPoolExecutor(fetch.jobs + fetch.long_jobs, thread_name_prefix="fetch")
 
@@ -47,6 +54,7 @@ class Loops:
         for cluster in self._parts.settings.clusters:
             self._spawn(f"cluster-{cluster.name}", ClusterLoop(self._provider, self._parts, cluster).run)
         self._spawn("outputs", self._outputs)
+        self._spawn("live", self._live)
 
     def close(self) -> None:
         """End all threads and wait for them."""
@@ -56,7 +64,10 @@ class Loops:
         self._parts.outputs_due.set()
         for thread in self._threads:
             thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for job_id in self._provider.live.under_way():
+            self._provider.live.leave(job_id)
+        for pool in (self._live_pool, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=target, args=(self._stop,), name=name)
@@ -70,6 +81,15 @@ class Loops:
             none: list[int] = []
             self._collect_all(guarded(self._provider.collector.take_due, none))
             self._parts.clock.wait(due, OUTPUTS_SECONDS)
+
+    def _live(self, stop: threading.Event) -> None:
+        queues = self._parts.settings.queues
+        pause = min([LIVE_SECONDS, *(queue.outputs.live_interval_seconds for queue in queues)])
+        while not self._parts.clock.wait(stop, pause):
+            none: list[int] = []
+            for job_id in guarded(self._provider.live.take_due, none):
+                with contextlib.suppress(RuntimeError):  # the pool has been closed meanwhile
+                    self._live_pool.submit(guarded, partial(self._provider.live.bring, job_id), None)
 
     def _collect_all(self, jobs: Iterable[int]) -> None:
         for job_id in jobs:

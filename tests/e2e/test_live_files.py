@@ -333,3 +333,34 @@ def test_live_outputs_come_whole_and_again(site: Site, tmp_path: Path) -> None:
 )
 def test_options_that_do_not_go_together(site: Site, arguments: tuple[str, ...]) -> None:
     assert "Usage" in site.cli(arguments[0], "1", *arguments[1:], code=2).stderr
+
+
+def test_named_files_come_by_themselves_while_the_job_runs(own_site: SiteFactory, tmp_path: Path) -> None:
+    """So Airavata finds intermediate outputs where it looks for them."""
+    site = own_site(queues={"outputs": {"live": ["*.log"], "live_interval_seconds": 1}})
+    more, end = tmp_path / "more", tmp_path / "end"
+    work = site.work()
+    job = site.accepted(
+        "#AIRAVATA-MESOS outputs.live=sub/\n"
+        f"echo 1 > a.log; mkdir sub; echo s > sub/b; echo x > other; {WAIT.format(more)}; echo 2 >> a.log; "
+        f"{WAIT.format(end)}; echo 3 >> a.log",
+        work,
+    )
+
+    def content() -> dict[str, str]:
+        return {
+            str(path.relative_to(work)): path.read_text()
+            for path in work.rglob("*")
+            if path.is_file() and path.name in ("a.log", "b", "other")
+        }
+
+    wait_for(content, lambda found: found == {"a.log": "1\n", "sub/b": "s\n"}, "the first live outputs")
+    listed = site.airavata.execute(f"cd {work} && ls *.log").stdout
+    assert listed == "a.log\n"
+    more.touch()
+    wait_for(content, lambda found: found["a.log"] == "1\n2\n", "the next state")
+    assert site.show(job)["phase"] == "running"
+    end.touch()
+    site.finished(job, "COMPLETE")
+    assert content() == {"a.log": "1\n2\n3\n", "sub/b": "s\n", "other": "x\n"}
+    assert not [path.name for path in work.iterdir() if "airavata-" in path.name]
