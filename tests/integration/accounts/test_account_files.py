@@ -30,11 +30,14 @@ from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox.account_worker_client import AccountFiles
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper
 from airavata_mesos_plugin.sandbox.archive import Member
+from airavata_mesos_plugin.sandbox.fetch import Progress
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts
+from airavata_mesos_plugin.testing.sandbox_agent import SandboxAgent
 from tests.integration.accounts.conftest import Person, children
 from tests.support.waiting import wait_for
 
@@ -120,6 +123,57 @@ def test_errors_are_those_of_the_own_files(files: AccountFiles, work: Path) -> N
             Origin("files_api", SandboxAddress("http://127.0.0.1:1", "/x")), str(work), snapshot, job_id=1
         )
     assert unreachable.value.transient
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[SandboxAgent]:
+    agent = SandboxAgent(tmp_path)
+    agent.start()
+    yield agent
+    agent.stop()
+
+
+def test_a_fetch_follows_its_rules(files: AccountFiles, work: Path, agent: SandboxAgent) -> None:
+    sandbox, address = agent.sandbox()
+    for name in ("a.dat", "b.dat", "c.txt"):
+        (sandbox / name).write_text(name)
+    (sandbox / "b.dat").write_text("large")
+    rules = OutputRules(include=(("*.dat",),), file_bytes=4)
+    snapshot = Snapshot(taken_at=1.0).to_json()
+    report = files.fetch(Origin("files_api", address), str(work), snapshot, job_id=1, rules=rules)
+    assert (report.files, report.left_out_count, report.excluded) == (0, 2, 1)
+    rules = OutputRules(include=(("*.dat",),), exclude=(("b.*",),))
+    report = files.fetch(Origin("files_api", address), str(work), snapshot, job_id=1, rules=rules)
+    assert (report.files, report.bytes, report.left_out, report.excluded) == (1, 5, (), 2)
+    assert {path.name for path in work.iterdir()} == {"input", "a.dat"}
+
+
+def test_a_fetch_tells_how_far_it_is_and_can_be_given_up(
+    files: AccountFiles, work: Path, agent: SandboxAgent
+) -> None:
+    sandbox, address = agent.sandbox()
+    for name in ("one", "two", "three"):
+        (sandbox / name).write_text(name)
+    agent.faults.delay(3600, "download", skip=2)
+    told: list[Progress] = []
+    enough = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        if progress.files == 2:
+            enough.set()
+
+    snapshot = Snapshot(taken_at=1.0).to_json()
+    origin = Origin("files_api", address)
+    with pytest.raises(TransferError, match="was stopped"):
+        files.fetch(origin, str(work), snapshot, job_id=1, progress=tell, cancel=enough)
+    assert (told[-1].files, told[-1].files_total, told[-1].bytes_total) == (2, 3, 11)
+    # The helper notices a little later that nobody waits for it any more.
+    manifest = work / ".airavata-manifest-1"
+    wait_for(lambda: manifest.read_bytes().count(b"\n"), lambda lines: lines == 3, "the end of the manifest")
+    arrived, size = files.give_up_fetch(str(work), 1)
+    assert (arrived, size) == (2, told[-1].bytes)
+    assert len(list(work.iterdir())) == 3, "the input and the two that came"
 
 
 def test_large_messages(files: AccountFiles, work: Path) -> None:
@@ -281,6 +335,7 @@ def frame(head: object, body: bytes = b"") -> bytes:
 
 def report(**changes: object) -> bytes:
     good = {"files": 1, "bytes": 1, "left_out": [], "seconds": 1, "result": None}
+    good |= {"left_out_count": 0, "excluded": 0, "present": 0}
     return json.dumps({**good, **changes}).encode()
 
 
@@ -300,7 +355,12 @@ def changed(files: AccountFiles) -> object:
 
 
 def fetch(files: AccountFiles) -> object:
-    return files.fetch(Origin("files_api", SandboxAddress("http://a", "/")), "/x", "{}", job_id=1)
+    origin = Origin("files_api", SandboxAddress("http://a", "/"))
+    return files.fetch(origin, "/x", "{}", job_id=1, progress=print)
+
+
+def give_up(files: AccountFiles) -> object:
+    return files.give_up_fetch("/x", 1)
 
 
 def read(files: AccountFiles) -> object:
@@ -325,14 +385,12 @@ def read(files: AccountFiles) -> object:
         (changed, frame({"kind": "done"}, b'[["x", "y"]]')),
         (changed, frame({"kind": "done"}, b"{")),
         (fetch, frame({"kind": "done"}, b"{}")),
-        (
-            fetch,
-            frame({"kind": "done"}, b'{"files": 1, "bytes": 1, "left_out": 3, "seconds": 1, "result": null}'),
-        ),
-        (
-            fetch,
-            frame({"kind": "done"}, b'{"files": 1, "bytes": 1, "left_out": [], "seconds": 1, "result": [1]}'),
-        ),
+        (fetch, frame({"kind": "done"}, report(left_out=3))),
+        (fetch, frame({"kind": "done"}, report(result=[1]))),
+        (fetch, frame({"kind": "done"}, report(present="x"))),
+        (fetch, frame({"kind": "alive", "progress": [[1, 2, 3]]})),
+        (fetch, frame({"kind": "alive", "progress": ["abcd"]})),
+        (give_up, frame({"kind": "done", "files": "x", "bytes": 1})),
         (read, frame({"kind": "done", "offset": 0})),
     ],
 )
