@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -23,13 +22,13 @@ from airavata_mesos_plugin import data_files
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings, QueueSettings
 from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
 from airavata_mesos_plugin.filenames import confined_parts
+from airavata_mesos_plugin.job_metadata import metadata_of
 from airavata_mesos_plugin.jobs import JobRecord, array_indexes
 
 FINALIZATION_MARGIN_SECONDS = 10
 """What the wrapper may need beyond the grace time until it has written the result."""
 
 _MEBIBYTE = 1 << 20
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:/%\-]([A-Za-z0-9_.@+:/%\- ]{0,1022})")
 _TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9@_\-]{8,}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -119,23 +118,6 @@ def job_context(
             f"the download address {inputs.url!r} is not a plain URL", advice="check staging.advertise"
         )
     request = record.request
-    metadata = {
-        "airavata-mesos.id": str(record.id),
-        "airavata-mesos.provider": provider,
-        "airavata-mesos.ledger": ledger,
-        "airavata-mesos.attempt": str(record.attempt),
-        "airavata-mesos.user": request.user,
-        "airavata-mesos.name": request.name,
-        "airavata-mesos.queue": request.queue,
-        "airavata-mesos.uid": str(request.uid),
-        "airavata-mesos.accepted": str(int(record.accepted_at)),
-        "airavata-mesos.wall-time": str(request.wall_time_seconds),
-        "airavata-mesos.directory": _escaped(request.working_directory),
-        "airavata-mesos.command": _escaped(request.command),
-        "airavata-mesos.stdout": _escaped(request.stdout),
-        "airavata-mesos.stderr": _escaped(request.stderr or ""),
-        **{f"airavata-mesos.label.{_escaped(name)}": _escaped(value) for name, value in request.labels},
-    }
     return JobContext(
         cluster=cluster.name,
         role=record.key.role,
@@ -145,8 +127,7 @@ def job_context(
         priority=queue.priority,
         max_task_failures=queue.max_task_failures,
         constraints=dict(queue.constraints),
-        # Whoever reads the metadata may put it anywhere; what is not plain text stays here.
-        metadata={key: value for key, value in metadata.items() if _plain(key) and _plain(value)},
+        metadata=metadata_of(record, provider, ledger),
         cpus=request.resources.cpus,
         ram_bytes=request.resources.memory_mb * _MEBIBYTE,
         disk_bytes=request.resources.disk_mb * _MEBIBYTE,
@@ -159,15 +140,6 @@ def job_context(
         aurora=dict(queue.aurora),
         mesos=dict(queue.mesos),
     )
-
-
-def _escaped(text: str) -> str:
-    """Text with everything but letters, digits and a few signs as ``%XX``, as in URLs."""
-    return quote(text.encode("utf-8", "surrogateescape"), safe="/@+:-_.")
-
-
-def _plain(text: str) -> bool:
-    return _PLAIN_TEXT.fullmatch(text) is not None
 
 
 def wrapper_context(

@@ -1,26 +1,27 @@
 """Makes a lost ledger again from what the schedulers know of our active jobs.
 
-Metadata carries id, attempt, names, account, queue, working directory, output files and wall time. It does
-not carry the script, which is read again where sbatch found it, the arguments, the environment, arrays,
-dependencies, and who held or cancelled a job.
+`job_metadata` says what metadata carries: all of the request that counts for a job which a scheduler has. The
+script is read again where sbatch found it. The submitter's environment is lost, and so is who asked for the
+end of a job. Jobs that no scheduler had yet stood nowhere else.
 """
 
 from __future__ import annotations
 
 import posixpath
 import pwd
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from urllib.parse import unquote
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
 
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, ConfigurationError, InvalidRequest, NotFound
-from airavata_mesos_plugin.jobs import JobKey, JobRequest
+from airavata_mesos_plugin.job_metadata import PREFIX, labels_in, rest_in, said_in, unescaped
+from airavata_mesos_plugin.jobs import JobKey, JobRequest, array_indexes
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.schedulers.base import KeepsMetadata, KnownJob
 from airavata_mesos_plugin.store import restoring
 
-PREFIX = "airavata-mesos."
 SCRIPT_LOST = """#!/bin/sh
 echo 'The script of this job was lost together with the ledger of airavata-mesos. Submit it again.' >&2
 exit 1
@@ -30,7 +31,10 @@ exit 1
 
 @dataclass(frozen=True)
 class Restored:
-    """One job of the schedulers, and what became of it; ``problem`` is empty when it was restored."""
+    """One job of the schedulers, and what became of it.
+
+    ``problem`` is empty when it was restored; ``lost`` is what could not be restored of it.
+    """
 
     job_id: int
     key: JobKey
@@ -38,6 +42,7 @@ class Restored:
     user: str
     directory: str
     problem: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,20 @@ class _Candidate:
     attempt: int
 
 
+Choose = Callable[[JobRequest, str], Collection[str]]
+
+
 def rebuild(
-    parts: Parts, *, merge: bool = False, only_ledger: str | None = None, dry_run: bool = False
+    parts: Parts,
+    *,
+    merge: bool = False,
+    only_ledger: str | None = None,
+    dry_run: bool = False,
+    channels: Choose = lambda _request, _script: (),
 ) -> list[Restored]:
     """Enter every active job of this provider that the schedulers have; what became of each.
+
+    ``channels`` says on which channels Airavata is told of a job with this request and script.
 
     Repeatable with ``merge``: jobs that are there stay as they are. Raises InvalidRequest when the ledger has
     jobs and ``merge`` is not set, or when jobs of several ledgers are found and none of them is chosen;
@@ -73,7 +88,7 @@ def rebuild(
     newest: dict[int, _Candidate] = {}
     for one in sorted(active, key=lambda one: one.attempt):
         newest[one.job_id] = one
-    found = [_restored(parts, one, dry_run) for one in sorted(newest.values(), key=lambda one: one.job_id)]
+    found = [_restored(parts, one, dry_run, channels) for _, one in sorted(newest.items())]
     if candidates and not dry_run:
         # Ids of jobs that are over are not used again: the schedulers still know some of their names.
         restoring.begin_after(parts.ledger, max(one.job_id for one in candidates))
@@ -86,11 +101,7 @@ def _ours(parts: Parts) -> Iterator[_Candidate]:
             raise ConfigurationError(f"the scheduler of {cluster} does not keep what a ledger is made from")
         for role in sorted({queue.role for queue in parts.settings.queues if queue.cluster == cluster}):
             for known in scheduler.known_jobs(role):
-                said = {
-                    name.removeprefix(PREFIX): value
-                    for name, value in known.metadata
-                    if name.startswith(PREFIX)
-                }
+                said = said_in(known.metadata)
                 numbers = said.get("id", ""), said.get("attempt", "")
                 if said.get("provider") != parts.settings.name or not all(_number(text) for text in numbers):
                     continue
@@ -101,16 +112,19 @@ def _number(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text[:19]) < 2**53
 
 
-def _restored(parts: Parts, one: _Candidate, dry_run: bool) -> Restored:
+def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) -> Restored:
     said = one.said
     result = Restored(
-        one.job_id, one.known.key, one.cluster, said.get("user", ""), unquote(said.get("directory", ""))
+        one.job_id, one.known.key, one.cluster, said.get("user", ""), unescaped(said.get("directory", ""))
     )
     try:
         request = _request(parts.settings, one)
         files = parts.files_of(request.uid)
         now = parts.clock.now()
         snapshot = files.take_snapshot(request.working_directory, now, {request.name})
+        script = _script(parts, request)
+        if script == SCRIPT_LOST:
+            result = replace(result, lost="its script")
         if dry_run:
             return result
         accepted = said.get("accepted", "")
@@ -118,22 +132,26 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool) -> Restored:
             parts.ledger,
             one.job_id,
             request,
-            _script(parts, request),
+            script,
             snapshot=snapshot,
             cluster=one.cluster,
             key=one.known.key,
             attempt=one.attempt,
+            array=_array(said),
+            channels=channels(request, script),
             accepted_at=float(accepted) if _number(accepted) else now,
             now=now,
             reason=f"restored from the metadata of {one.known.key}",
         )
     except AiravataMesosError as error:
-        return _with(result, str(error))
-    return result if entered else _with(result, "the ledger has a job with this id")
+        return replace(result, problem=str(error))
+    return result if entered else replace(result, problem="the ledger has a job with this id")
 
 
-def _with(result: Restored, problem: str) -> Restored:
-    return Restored(result.job_id, result.key, result.cluster, result.user, result.directory, problem)
+def _array(said: Mapping[str, str]) -> tuple[int, int] | None:
+    """Id of the array and index in it; None for a job that is no task of one."""
+    number, index = said.get("array-id", ""), said.get("array-index", "")
+    return (int(number), int(index)) if _number(number) and (_number(index) or index == "0") else None
 
 
 def _request(settings: ProviderSettings, one: _Candidate) -> JobRequest:
@@ -153,28 +171,36 @@ def _request(settings: ProviderSettings, one: _Candidate) -> JobRequest:
         account = ""
     if account != said["user"]:
         raise NotFound(f"this host has no account {said['user']} with the number {said['uid']}")
-    directory = unquote(said["directory"], errors="surrogateescape")
+    directory = unescaped(said["directory"])
     if not posixpath.isabs(directory):
         raise InvalidRequest(f"its working directory {directory!r} is not absolute")
-    stderr = unquote(said.get("stderr", ""), errors="surrogateescape")
-    seconds = said.get("wall-time", "")
-    return JobRequest(
-        name=said.get("name", key.name),
-        user=said["user"],
-        uid=int(said["uid"]),
-        queue=queue.name,
-        working_directory=directory,
-        resources=one.known.resources,
-        wall_time_seconds=int(seconds) if _number(seconds) else 60 * queue.default_wall_time_minutes,
-        stdout=unquote(said.get("stdout", ""), errors="surrogateescape") or "slurm-%j.out",
-        stderr=stderr or None,
-        command=unquote(said.get("command", ""), errors="surrogateescape"),
-        labels=tuple(
-            (unquote(name.removeprefix("label.")), unquote(value))
-            for name, value in said.items()
-            if name.startswith("label.")
-        ),
-    )
+    text = said.get("wall-time", "")
+    seconds = int(text) if _number(text) else 60 * queue.default_wall_time_minutes
+    try:
+        request = JobRequest.model_validate(
+            {
+                **rest_in(said),
+                "name": said.get("name", key.name),
+                "user": said["user"],
+                "uid": int(said["uid"]),
+                "queue": queue.name,
+                "working_directory": directory,
+                "resources": one.known.resources,
+                "wall_time_seconds": seconds,
+                "stdout": unescaped(said.get("stdout", "")) or "slurm-%j.out",
+                "stderr": unescaped(said.get("stderr", "")) or None,
+                "command": unescaped(said.get("command", "")),
+                "labels": labels_in(said),
+            }
+        )
+        if request.array:
+            array_indexes(request.array)
+        request.model_dump_json()  # the form of the ledger, which holds text only
+    except ValidationError as error:
+        raise InvalidRequest(f"its metadata makes no sense: {error.errors()[0]['msg']}") from None
+    except ValueError as error:
+        raise InvalidRequest(f"its metadata makes no sense: {error}") from None
+    return request
 
 
 def _script(parts: Parts, request: JobRequest) -> str:

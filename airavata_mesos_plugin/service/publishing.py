@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from airavata_mesos_plugin.airavata.publishers import Channel, Publisher
+from airavata_mesos_plugin.airavata.publishers import Channel, Publisher, wanting
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config.airavata import AiravataSettings
 from airavata_mesos_plugin.jobs import JobRequest
@@ -83,4 +83,4 @@ class Publishing:
         self._ledger.outbox.open(list(self._publishers), self._choose, entries)
 
     def _choose(self, request: JobRequest, script: str) -> Collection[str]:
-        return [channel.name for channel in self._channels if channel.wants(request, script)]
+        return wanting(self._channels, request, script)

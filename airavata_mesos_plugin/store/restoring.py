@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest
 from airavata_mesos_plugin.store.ledger import Ledger
 
@@ -23,12 +25,15 @@ def restore(
     cluster: str,
     key: JobKey,
     attempt: int,
+    array: tuple[int, int] | None,
+    channels: Collection[str],
     accepted_at: float,
     now: float,
     reason: str,
 ) -> bool:
     """Enter a job that a scheduler has, as one that waits there; monitoring finds out the rest.
 
+    ``array`` is the id of the array that it is a task of, and its index. Airavata is told on ``channels``.
     False when the ledger has a job with this id, so a repeat is harmless. Durable on return.
     """
     with ledger._writing() as cursor:
@@ -36,13 +41,13 @@ def restore(
             return False
         cursor.execute(
             "INSERT INTO jobs (id, job_name, user, queue, request, phase, cluster, role, environment,"
-            " key_name, attempt, run, accepted_at, changed_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            " key_name, attempt, run, accepted_at, changed_at, array_id, array_index, array_limit)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
             (
                 *(job_id, request.name, request.user, request.queue),
                 request.model_dump_json(exclude_defaults=True),
                 *(JobPhase.QUEUED.value, cluster, key.role, key.environment, key.name),
-                *(attempt, accepted_at, now),
+                *(attempt, accepted_at, now, *(array or (None, None)), request.array_limit),
             ),
         )
         cursor.execute("INSERT INTO payloads VALUES (?, ?, ?, '')", (job_id, script, snapshot))
@@ -50,7 +55,13 @@ def restore(
             "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)",
             [(name, value, job_id) for name, value in request.labels],
         )
+        if request.submission_key:
+            cursor.execute(
+                "INSERT OR IGNORE INTO submission_keys VALUES (?, ?, ?)",
+                (request.uid, request.submission_key, array[0] if array else job_id),
+            )
         ledger._record(cursor, job_id, JobPhase.QUEUED, "rebuild", reason, "", now)
+        ledger.outbox.enter(cursor, job_id, channels, now)
     return True
 
 

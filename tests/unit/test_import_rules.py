@@ -18,7 +18,18 @@ LAYERS = [
     {"slurm", "airavata"},
     {"provider"},
     {"schedulers", "sandbox", "discovery", "store", "templating", "data_files", "filenames"},
-    {"jobs", "states", "errors", "config", "parallel", "secret", "gen", "clock", "sandbox_names"},
+    {
+        "jobs",
+        "states",
+        "errors",
+        "config",
+        "parallel",
+        "secret",
+        "gen",
+        "clock",
+        "sandbox_names",
+        "job_metadata",
+    },
 ]
 FREE_ROW = LAYERS[-1]
 """The last row holds no rooms but single modules without I/O; they may know each other."""

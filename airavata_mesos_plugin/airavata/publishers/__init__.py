@@ -7,7 +7,7 @@ history of a job, `timing` when it may be told, `Publisher` tells it on one `Cha
 
 from airavata_mesos_plugin.airavata.publishers.announcements import Announcement, announcements
 from airavata_mesos_plugin.airavata.publishers.base import Channel, Parcel
-from airavata_mesos_plugin.airavata.publishers.channels import make_channels
+from airavata_mesos_plugin.airavata.publishers.channels import make_channels, wanting
 from airavata_mesos_plugin.airavata.publishers.publisher import Publisher
 
-__all__ = ["Announcement", "Channel", "Parcel", "Publisher", "announcements", "make_channels"]
+__all__ = ["Announcement", "Channel", "Parcel", "Publisher", "announcements", "make_channels", "wanting"]

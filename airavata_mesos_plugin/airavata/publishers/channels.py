@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from airavata_mesos_plugin.airavata.publishers.base import Channel
 from airavata_mesos_plugin.airavata.publishers.kafka import KafkaChannel
 from airavata_mesos_plugin.airavata.publishers.kafka_rest import KafkaRestChannel
 from airavata_mesos_plugin.airavata.publishers.mail import MailChannel
 from airavata_mesos_plugin.config.airavata import AiravataSettings
+from airavata_mesos_plugin.jobs import JobRequest
 
 
 def make_channels(settings: AiravataSettings, instance: str) -> list[Channel]:
@@ -22,3 +25,8 @@ def make_channels(settings: AiravataSettings, instance: str) -> list[Channel]:
     if settings.mail is not None:
         channels.append(MailChannel(settings.mail, version=settings.version, instance=instance))
     return channels
+
+
+def wanting(channels: Iterable[Channel], request: JobRequest, script: str) -> list[str]:
+    """Names of the channels that a job with this request and script is told on."""
+    return [channel.name for channel in channels if channel.wants(request, script)]

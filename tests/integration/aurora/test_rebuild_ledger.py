@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.jobs import JobKey, Resources
+from airavata_mesos_plugin.job_metadata import metadata_of
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.provider.rebuilding import SCRIPT_LOST, Restored, rebuild
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import KnownJob
-from airavata_mesos_plugin.store import Ledger
+from airavata_mesos_plugin.store import JobSelection, Ledger, LedgerReader
 from airavata_mesos_plugin.testing.parts import parts_of
 from tests.support.site import running_site
 from tests.support.waiting import wait_for
@@ -50,6 +53,49 @@ def test_running_and_waiting_jobs_come_back(tmp_path: Path) -> None:
         third = site.accepted("true")
         assert int(third.job_id) > int(second.job_id)
         site.finished(third, "COMPLETE")
+
+
+def test_tasks_of_an_array_and_arguments_come_back(tmp_path: Path) -> None:
+    with running_site(tmp_path, cpus=1) as site:
+        work, gate = site.work(), tmp_path / "gate"
+        script = work / "array.sh"
+        script.write_text(
+            f"#!/bin/sh\n#SBATCH -a 3-5 -o out.%a\nwhile [ ! -e {gate} ]; do sleep 0.1; done\n"
+            'echo "$SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_COUNT: $1, $2"\n'
+        )
+        answer = site.airavata.execute(f"{site.commands}/sbatch array.sh 'a b' '$c'", work)
+        array = answer.stdout.split()[-1]
+
+        def records() -> list[JobRecord]:
+            with closing(LedgerReader(site.home / "ledger.db")) as ledger:
+                return ledger.jobs(JobSelection())
+
+        with_scheduler = {JobPhase.QUEUED, JobPhase.RUNNING}
+        before = wait_for(
+            records, lambda jobs: {j.phase for j in jobs} <= with_scheduler, "with the scheduler"
+        )
+        site.kill()
+        for path in site.home.glob("ledger.db*"):
+            path.unlink()
+        done = site.cli("rebuild-ledger")
+        assert done.stdout.count("restored") == 3
+        assert "held" in done.stderr
+        after = {job.id: job for job in records()}
+        for job in before:
+            found = after[job.id]
+            assert (
+                (found.array_id, found.array_index)
+                == (job.array_id, job.array_index)
+                == (int(array), mock.ANY)
+            )
+            left_out = {"submit_line", "submit_host", "gid"}
+            assert found.request.model_dump(exclude=left_out) == job.request.model_dump(exclude=left_out)
+        site.start()
+        gate.touch()
+        wait_for(records, lambda jobs: all(job.phase.final for job in jobs), "the end")
+        for index in (3, 4, 5):
+            assert (work / f"out.{index}").read_text() == f"{index} of 3: a b, $c\n"
+        assert site.airavata.letters(f"{array}_4") == "CD"
 
 
 METADATA = {
@@ -129,6 +175,69 @@ def test_what_metadata_carries(known: Known) -> None:
     assert later.id == 42
 
 
+def request(**members: object) -> JobRequest:
+    usual = {"name": "job", "user": "root", "uid": 0, "queue": "q", "working_directory": "/w"}
+    resources = Resources(cpus=1, memory_mb=1, disk_mb=1)
+    return JobRequest.model_validate({**usual, "resources": resources, "wall_time_seconds": 60, **members})
+
+
+def record_of(request: JobRequest, array: tuple[int, int] | None = None) -> JobRecord:
+    array_id, index = array or (None, None)
+    return JobRecord(
+        *(7, request, JobPhase.QUEUED, "c", JobKey("www", "prod", "mesos-abcd-7-1")),
+        *(1, 0, 0.0, 0.0),
+        array_id=array_id,
+        array_index=index,
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "array"),
+    [
+        ({}, None),
+        ({"nodes": 2, "tasks": 4, "tasks_given": True, "tasks_per_node": 2, "cpus_per_task": 3}, None),
+        ({"array": "0-9:3", "array_limit": 2}, (5, 0)),
+        ({"script_arguments": ("a b", "", "\u00e9{{x}}"), "stdin": "in put"}, None),
+        ({"submission_key": "TASK_1", "mail_user": "a@b.org", "mail_types": ("END",), "requeue": True}, None),
+    ],
+)
+def test_a_request_survives_in_the_metadata(
+    known: Known, members: dict[str, object], array: tuple[int, int] | None
+) -> None:
+    wanted = request(**members, working_directory=str(known.work), stderr="e\u00e9", labels=(("a", "b"),))
+    said = metadata_of(record_of(wanted, array), "mesos", "abcd")
+    known.jobs.append(
+        KnownJob(JobKey("www", "prod", "mesos-abcd-7-1"), True, tuple(said.items()), wanted.resources)
+    )
+    assert known.problem() == ""
+    found = known.parts.ledger.job(7)
+    assert found.request == wanted
+    assert (found.array_id, found.array_index) == (array or (None, None))
+    key = wanted.submission_key
+    assert (known.parts.ledger.with_submission_key(0, key) == found) is bool(key)
+
+
+def test_what_is_too_long_for_metadata_is_left_out() -> None:
+    said = metadata_of(record_of(request(script_arguments=("x" * 2000,))), "mesos", "abcd")
+    assert "airavata-mesos.rest" not in said
+    assert said["airavata-mesos.directory"] == "/w"
+
+
+def test_airavata_hears_of_restored_jobs(known: Known) -> None:
+    known.add()
+    asked: list[str] = []
+
+    def channels(_: JobRequest, script: str) -> list[str]:
+        asked.append(script)
+        return ["kafka", "mail"]
+
+    (one,) = rebuild(known.parts, channels=channels)
+    assert one.lost == "its script"
+    assert asked == [SCRIPT_LOST]
+    assert [delivery.channel for delivery in known.parts.ledger.outbox.of(7)] == ["kafka", "mail"]
+    assert [due.job_id for due in known.parts.ledger.outbox.due("mail", known.parts.clock.now(), 9)] == [7]
+
+
 @pytest.mark.parametrize("command", ["", "gone.sh", "../outside.sh", "/etc/passwd"])
 def test_script_that_cannot_be_found(known: Known, command: str) -> None:
     known.add(command=command)
@@ -146,6 +255,12 @@ def test_script_that_cannot_be_found(known: Known, command: str) -> None:
         ({"queue": "other"}, "invalid partition"),
         ({"directory": "relative"}, "not absolute"),
         ({"directory": "/no/such/directory"}, "/no/such/directory"),
+        ({"stdout": "%FF"}, "makes no sense"),
+        ({"rest": "%7B"}, "rest makes no sense"),
+        ({"rest": "%5B%5D"}, "never written there"),
+        ({"rest": "%7B%22uid%22%3A0%7D"}, "never written there"),
+        ({"rest": "%7B%22tasks%22%3A%22many%22%7D"}, "makes no sense"),
+        ({"rest": "%7B%22array%22%3A%220-999999999%22%7D"}, "makes no sense"),
     ],
 )
 def test_jobs_that_cannot_be_restored_are_told(known: Known, said: dict[str, str], problem: str) -> None:
