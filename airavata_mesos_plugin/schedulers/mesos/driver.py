@@ -157,9 +157,6 @@ def make_driver(callbacks: Callbacks, framework: dict[str, Any], link: MasterLin
         def on_subscribed(self, info: Json) -> None:
             known = "id" in self._framework
             self._framework["id"] = dict(info["framework_id"])
-            interval = info.get("heartbeat_interval_seconds")
-            if self._stream is not None and isinstance(interval, (int, float)) and interval > 0:
-                self._stream.silence_seconds = 5.0 * interval
             master = info.get("master_info", {})
             if known:
                 self.sched.reregistered(self, master)

@@ -11,7 +11,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -91,7 +91,16 @@ class EventStream:
             records = decoder.feed(data)
             if records:
                 heard = self._clock.monotonic()
-                yield [_event(record) for record in records]
+                events = [_event(record) for record in records]
+                self._note_heartbeat(events)
+                yield events
+
+    def _note_heartbeat(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            subscribed = event.get("subscribed")
+            interval = subscribed.get("heartbeat_interval_seconds") if isinstance(subscribed, dict) else None
+            if isinstance(interval, (int, float)) and interval > 0:
+                self.silence_seconds = 5.0 * interval
 
     def close(self) -> None:
         """End the stream; a thread that reads it comes back. Repeatable."""
