@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airavata_mesos_plugin.service.client import DaemonClient
+from airavata_mesos_plugin.slurm.install import install
 from airavata_mesos_plugin.testing.airavata_caller import FINAL_STATES, Airavata, Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from airavata_mesos_plugin.testing.programs import Program, own_environment
@@ -125,7 +126,7 @@ class ComputeResource:
 
     def install(self) -> None:
         """Write the SLURM commands."""
-        self.cli("install-commands", str(self.commands))
+        install(self.commands, self.home / "command.sock")
 
     def work(self, name: str | None = None) -> Path:
         """A new working directory, as Airavata makes it."""

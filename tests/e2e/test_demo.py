@@ -82,8 +82,16 @@ def test_it_shows_three_jobs_from_submission_to_their_files(demo: Demo) -> None:
     demo.leaves_nothing()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("moment", ["daemon and minicluster are up", "Submitted batch job 1 ", "running"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("daemon and minicluster are up", signal.SIGINT),
+        ("daemon and minicluster are up", signal.SIGTERM),
+        ("Submitted batch job 1 ", signal.SIGHUP),
+        ("running", signal.SIGINT),
+        ("running", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_it_and_leaves_nothing(demo: Demo, number: signal.Signals, moment: str) -> None:
     demo.up_to(moment)
     demo.process.send_signal(number)

@@ -260,7 +260,7 @@ def test_sasl(tmp_path: Path, leaders: Leaders) -> None:
 
 def test_adapter_follows_the_leader(server: ZooKeeperServer, announcers: Announcers, tmp_path: Path) -> None:
     agent = AgentSettings(host="127.0.0.1", cpus=1.0, memory_mb=512, disk_mb=1024)
-    keeper = {"hosts": [server.address], "mesos_path": "/mesos-of-adapter", "wait_seconds": 2}
+    keeper = {"hosts": [server.address], "mesos_path": "/mesos-of-adapter", "wait_seconds": 0.2}
     settings = ClusterSettings(name="c", zookeeper={**keeper, "aurora_path": "/of-adapter"})
     clock = SystemClock()
     schedulers, masters = find_leaders(settings, clock)
