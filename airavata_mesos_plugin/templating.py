@@ -75,6 +75,8 @@ class JobContext:
     inputs_url: str
     inputs_method: str = "http"
     inputs_uris: tuple[InputUri, ...] = ()
+    push_url: str = ""  # where the task sends its outputs at its end; empty when they are fetched
+    push_seconds: int = 0
     values: Mapping[str, object] = field(default_factory=dict)  # of the queue
     aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
     mesos: Mapping[str, object] = field(default_factory=dict)  # as aurora, for the kind mesos
@@ -106,6 +108,7 @@ def job_context(
     inputs: StageIn,
     provider: str = "",
     ledger: str = "",
+    push_url: str = "",
 ) -> JobContext:
     """What the job template needs; ``provider``, the name of this resource, and ``ledger``, the word of the
     ledger, go into the metadata, with what `provider.rebuilding` needs to know the job again.
@@ -113,10 +116,11 @@ def job_context(
     Raises ConfigurationError for an address that could not stand in a command line.
     """
     # Thermos takes two opening braces anywhere in a task for a variable of its own.
-    if not _URL.fullmatch(inputs.url):
-        raise ConfigurationError(
-            f"the download address {inputs.url!r} is not a plain URL", advice="check staging.advertise"
-        )
+    for url in (inputs.url, push_url) if push_url else (inputs.url,):
+        if not _URL.fullmatch(url):
+            raise ConfigurationError(
+                f"the address {url!r} for agents is not a plain URL", advice="check staging.advertise"
+            )
     request = record.request
     return JobContext(
         cluster=cluster.name,
@@ -132,10 +136,14 @@ def job_context(
         ram_bytes=request.resources.memory_mb * _MEBIBYTE,
         disk_bytes=request.resources.disk_mb * _MEBIBYTE,
         gpus=request.resources.gpus,
-        finalization_wait=queue.kill_grace_seconds + FINALIZATION_MARGIN_SECONDS,
+        finalization_wait=queue.kill_grace_seconds
+        + FINALIZATION_MARGIN_SECONDS
+        + (queue.outputs.push_seconds if push_url else 0),
         inputs_url=inputs.url,
         inputs_method=inputs.method,
         inputs_uris=inputs.uris,
+        push_url=push_url,
+        push_seconds=queue.outputs.push_seconds,
         values=dict(queue.values),
         aurora=dict(queue.aurora),
         mesos=dict(queue.mesos),

@@ -26,7 +26,12 @@ class OutputSettings(Settings):
     """Which outputs of a queue's jobs come back, and by what way."""
 
     method: Literal["files_api", "sftp", "shared", "push"] = Field(
-        "files_api", description="how files come from the agents"
+        "files_api",
+        description="how files come from the agents: files_api: from Mesos; sftp: from sshd on the agents;"
+        " shared: the job ran in the working directory; push: agents send them to the daemon",
+    )
+    push_seconds: int = Field(
+        600, gt=0, description="for push: how long a job may take to send its outputs at its end"
     )
     include: Patterns = Field(
         (), description="patterns as in a .gitignore file: only these files come back; none: all"

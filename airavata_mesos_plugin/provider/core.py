@@ -22,6 +22,7 @@ from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import ClusterView, Parts
 from airavata_mesos_plugin.provider.places import Places
+from airavata_mesos_plugin.provider.pushes import Pushes
 from airavata_mesos_plugin.provider.putting import Putting
 from airavata_mesos_plugin.provider.submission import Submitter
 from airavata_mesos_plugin.sandbox.paths import escape
@@ -65,6 +66,7 @@ class Provider:
         self.eligibility = Eligibility(parts)
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
+        self.pushes = Pushes(parts, self.collector.arrived)
         self.places = Places(parts, self.collector)
         self.files = JobFiles(parts, self.places)
         self.live = LiveOutputs(parts, self.places, self.files)

@@ -82,6 +82,11 @@ class OutputCollector:
             work = self._at_work.get(job_id)
         return work.progress if work is not None else None
 
+    def arrived(self, job_id: int) -> None:
+        """The outputs of a job came by themselves: one that waits for them is looked at at once."""
+        self._pacing.forget(job_id)
+        self._parts.outputs_due.set()
+
     def address(self, record: JobRecord) -> SandboxAddress:
         """Where the job's files are. Raises SandboxGone when the task never had a host, or its agent is
         not known any more.
@@ -105,6 +110,9 @@ class OutputCollector:
     def origin(self, record: JobRecord) -> Origin:
         """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
         method = self._parts.settings.queue(record.request.queue).outputs.method
+        if method == origins.PUSH:  # the agent need not be known, let alone be reached
+            told = origins.push_details(record.request.working_directory, record.id, record.attempt)
+            return Origin(method, SandboxAddress("", ""), told)
         more: tuple[tuple[str, str], ...] = ()
         if method == origins.SHARED:
             more = origins.shared_details(record.request.working_directory, record.id, record.attempt)
@@ -147,11 +155,27 @@ class OutputCollector:
             self._keep(record, None, trouble)
             self._pacing.forget(record.id)
             self._ending.end(record, None, trouble)
+            self._tidy(record)
         else:
             self._keep(record, report, "")
             self._pacing.forget(record.id)
             self._ending.end(record, report, "")
+            self._tidy(record)
         return True
+
+    def _tidy(self, record: JobRecord) -> None:
+        """Remove what lay in the working directory only until the attempt had ended."""
+        method = self._parts.settings.queue(record.request.queue).outputs.method
+        if method == origins.PUSH:
+            name = layout.pushed_archive(record.id, record.attempt)
+        elif method == origins.SHARED:
+            name = layout.shared_result(record.id, record.attempt)
+        else:
+            return
+        try:
+            self._parts.files_of(record.request.uid).discard(record.request.working_directory, [name])
+        except (AiravataMesosError, OSError) as error:
+            log.warning("job %d: %s stays in its working directory: %s", record.id, name, error)
 
     def _rules(self, record: JobRecord) -> OutputRules:
         queue = self._parts.settings.queue(record.request.queue)

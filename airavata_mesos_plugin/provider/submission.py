@@ -11,6 +11,8 @@ from airavata_mesos_plugin.provider.input_methods import plan_inputs
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox.origins import PUSH
+from airavata_mesos_plugin.sandbox.tickets import Purpose
 from airavata_mesos_plugin.schedulers.base import Submission, TaskObservation
 from airavata_mesos_plugin.store import JobSelection
 from airavata_mesos_plugin.templating import job_context, wrapper_context
@@ -48,6 +50,9 @@ class Submitter:
             plan_inputs(queue, f"{parts.staging_url()}/inputs/{ticket}"),
             provider=settings.name,
             ledger=parts.ledger.instance,
+            push_url=f"{parts.staging_url()}/outputs/{self._push_ticket(record, since)}"
+            if queue.outputs.method == PUSH
+            else "",
         )
         # What the wrapper would refuse is said now, and not when the task runs.
         wrapper_context(record, queue, settings, "unused-token")
@@ -55,6 +60,10 @@ class Submitter:
         document = parts.templates.render_job(scheduler.kind, queue.template, context)
         scheduler.validate(document)
         return document
+
+    def _push_ticket(self, record: JobRecord, since: float) -> str:
+        lifetime = self._parts.settings.staging.link_lifetime_seconds + record.request.wall_time_seconds
+        return self._parts.tickets.issue(record.id, record.attempt, int(since) + lifetime, Purpose.OUTPUTS)
 
     def step(self, cluster: str) -> None:
         """Submit what waits for ``cluster``. Repeatable: a job whose create call may have arrived is

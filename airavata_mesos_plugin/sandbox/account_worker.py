@@ -59,6 +59,8 @@ class Worker:
             "archive": self._archive,
             "fetch": self._fetch,
             "give_up": self._give_up,
+            "receive": self._receive,
+            "discard": self._discard,
         }
 
     def serve(self, connection: socket.socket) -> None:
@@ -78,6 +80,16 @@ class Worker:
                     stream.send({"kind": "os", "errno": error.errno or errno.EIO})
                 except Exception:
                     stream.send({"kind": "fault", "text": traceback.format_exc()[-_TRACE_LIMIT:]})
+
+    def _receive(self, request: wire.Frame, stream: _Stream) -> None:
+        directory = request.text("directory")
+        with _signs_of_life(stream, directory):
+            said = self._files.receive(directory, request.text("name"), stream.chunks())
+        stream.send({"kind": "done"}, said.encode("utf-8", "replace"))
+
+    def _discard(self, request: wire.Frame, stream: _Stream) -> None:
+        self._files.discard(request.text("directory"), [str(name) for name in _list(request, "names")])
+        stream.send({"kind": "done"})
 
     def _examine(self, request: wire.Frame, stream: _Stream) -> None:
         facts = self._files.examine(request.text("path"))
@@ -166,6 +178,12 @@ class _Stream:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+
+    def chunks(self) -> Iterator[bytes]:
+        """What the daemon sends after its request, up to the word that this was all."""
+        receiver = wire.Receiver(self._connection)
+        while (frame := receiver.receive()).kind == "data":
+            yield frame.body
 
     def send(self, head: dict[str, object], body: bytes = b"") -> None:
         with self._lock:

@@ -10,14 +10,15 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
 from airavata_mesos_plugin import errors
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, TransferError
 from airavata_mesos_plugin.sandbox import account_worker_wire as wire
-from airavata_mesos_plugin.sandbox import local_listing
+from airavata_mesos_plugin.sandbox import local_listing, push
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
@@ -177,6 +178,13 @@ class AccountFiles:
         answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id})
         return answer.number("files"), answer.number("bytes")
 
+    def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:
+        head = {"kind": "receive", "directory": directory, "name": name}
+        return _clean(self._ask(head, more=_More(chunks)).body.decode(errors="replace"), push.SAID_BYTES)
+
+    def discard(self, directory: str, names: Sequence[str]) -> None:
+        self._ask({"kind": "discard", "directory": directory, "names": list(names)})
+
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         head = {"kind": "read", "directory": directory, "name": name, "offset": offset, "limit": limit}
         answer = self._ask(head)
@@ -193,8 +201,9 @@ class AccountFiles:
         body: Sequence[bytes] = (),
         cancel: threading.Event | None = None,
         alive: Callable[[wire.Frame], None] | None = None,
+        more: _More | None = None,
     ) -> wire.Frame:
-        with contextlib.closing(self._frames(head, body, wire.BODY_LIMIT, cancel, alive)) as frames:
+        with contextlib.closing(self._frames(head, body, wire.BODY_LIMIT, cancel, alive, more)) as frames:
             for frame in frames:
                 if frame.kind == "done":
                     return frame
@@ -207,6 +216,7 @@ class AccountFiles:
         body_limit: int,
         cancel: threading.Event | None = None,
         alive: Callable[[wire.Frame], None] | None = None,
+        more: _More | None = None,
     ) -> Generator[wire.Frame, None, None]:
         """The frames of an answer up to the last; its signs of life go to ``alive``.
 
@@ -219,7 +229,7 @@ class AccountFiles:
             spoken = False
             self._heard[token] = self.used_at = self._clock.monotonic()
             try:
-                conversation = self._converse(helper, token, head, body, body_limit, cancel)
+                conversation = self._converse(helper, token, head, body, body_limit, cancel, more)
                 with contextlib.closing(conversation) as frames:
                     for frame in frames:
                         spoken = True
@@ -232,7 +242,7 @@ class AccountFiles:
                             return
             except (HelperGone, wire.PeerGone) as error:
                 self._put_away(helper)
-                if spoken or fresh or not again:
+                if spoken or fresh or not again or (more is not None and more.begun):
                     raise TransferError(
                         f"the helper process for the files of {self._user} ended in the middle",
                         advice="it is started again with the next try",
@@ -256,10 +266,13 @@ class AccountFiles:
         body: Sequence[bytes],
         body_limit: int,
         cancel: threading.Event | None,
+        more: _More | None,
     ) -> Generator[wire.Frame, None, None]:
         with helper.open() as connection:
             connection.settimeout(SILENCE_SECONDS)
             wire.send(connection, head, body)
+            if more is not None:
+                self._send_more(connection, token, more)
             receiver = wire.Receiver(connection)
             connection.settimeout(SILENCE_SECONDS if cancel is None else _LOOK_SECONDS)
             while True:
@@ -276,6 +289,16 @@ class AccountFiles:
                 )  # while the taker has the frame, nobody waits for the helper
                 yield frame
                 self._heard[token] = self._clock.monotonic()
+
+    def _send_more(self, connection: socket.socket, token: object, more: _More) -> None:
+        """A helper that does not take it all has said why, which is read as its answer."""
+        with contextlib.suppress(wire.PeerGone):
+            for chunk in more:
+                self._heard[token] = self._clock.monotonic()
+                wire.send(connection, {"kind": "data"}, (chunk,))
+                self._heard[token] = float("inf")  # it waits for us
+            wire.send(connection, {"kind": "end"})
+        self._heard[token] = self._clock.monotonic()
 
     def _ready(self) -> tuple[Helper, bool]:
         """A helper for one more request, and whether it is new. Raises FilesUnavailable."""
@@ -317,6 +340,18 @@ class AccountFiles:
         return FilesUnavailable(
             f"the files of {self._user} {why}", advice="look at the file systems that they are on"
         )
+
+
+class _More:
+    """What follows a request; it can be sent once only."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.begun = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        return iter(self._chunks)
 
 
 def _raise_error(frame: wire.Frame, user: str) -> None:

@@ -50,3 +50,8 @@ def part_owner(name: str) -> int | None:
 def shared_result(job_id: int, attempt: int) -> str:
     """Where the same result lies in a working directory that the agents share: others may run there too."""
     return f"{CONTROL_DIRECTORY}/result-{job_id}-{attempt}"
+
+
+def pushed_archive(job_id: int, attempt: int) -> str:
+    """Where an archive with outputs lies that an agent sent, until the job has ended."""
+    return f"{CONTROL_DIRECTORY}/outputs-{job_id}-{attempt}.tar"

@@ -6,6 +6,7 @@ from airavata_mesos_plugin.sandbox import layout
 
 SHARED = "shared"
 SFTP = "sftp"
+PUSH = "push"
 
 Details = tuple[tuple[str, str], ...]
 """`source.Origin.details`."""
@@ -19,3 +20,8 @@ def shared_details(directory: str, job_id: int, attempt: int) -> Details:
 def sftp_details(cluster: str, agent_id: str, role: str) -> Details:
     """Of a job whose sandbox is reached over SSH."""
     return (("cluster", cluster), ("agent_id", agent_id), ("role", role))
+
+
+def push_details(directory: str, job_id: int, attempt: int) -> Details:
+    """Of a job whose agent sends the outputs into the working directory ``directory``."""
+    return (("directory", directory), ("archive", layout.pushed_archive(job_id, attempt)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from airavata_mesos_plugin.sandbox import archive, local_listing, snapshot
+from airavata_mesos_plugin.sandbox import archive, local_listing, push, snapshot
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress, give_up
 from airavata_mesos_plugin.sandbox.paths import Root
 from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
@@ -68,6 +68,12 @@ class OwnFiles(OwnPaths):
 
     def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
         return give_up(directory, job_id)
+
+    def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:
+        return push.receive(directory, name, chunks)
+
+    def discard(self, directory: str, names: Sequence[str]) -> None:
+        push.discard(directory, names)
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         with Root(directory) as root:

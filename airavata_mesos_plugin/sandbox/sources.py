@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.sandbox.agent_source import AgentSource
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.origins import SHARED
+from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
+from airavata_mesos_plugin.sandbox.push import open_pushed
 from airavata_mesos_plugin.sandbox.shared_source import SharedSource
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
@@ -29,6 +30,7 @@ class Sources:
         self._openers: dict[str, Opener] = {
             FILES_API: self._files_api,
             SHARED: self._shared,
+            PUSH: open_pushed,
             **(openers or {}),
         }
 

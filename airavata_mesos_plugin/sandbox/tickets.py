@@ -28,6 +28,7 @@ class Purpose(str, Enum):
     """What a ticket allows; one for another purpose is no ticket."""
 
     INPUTS = "inputs"
+    OUTPUTS = "outputs"
 
 
 class Holder(NamedTuple):

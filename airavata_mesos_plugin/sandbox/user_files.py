@@ -7,7 +7,7 @@ process that runs as another account.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,6 +88,12 @@ class UserFiles(PathRights, Protocol):
 
     def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
         """As `fetch.give_up`, with its errors."""
+
+    def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:
+        """As `push.receive`. Not repeatable with the same chunks."""
+
+    def discard(self, directory: str, names: Sequence[str]) -> None:
+        """As `push.discard`."""
 
     def read_local(self, directory: str, name: str, offset: int, limit: int) -> Piece:
         """At most ``limit`` bytes of the file ``name`` below ``directory``; a negative ``offset`` counts

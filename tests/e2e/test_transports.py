@@ -25,23 +25,26 @@ def sftp_outputs(directory: Path) -> Iterator[Settings]:
         yield {"clusters": {"sftp": sftp}, "queues": {"outputs": {"method": "sftp"}}}
 
 
+def push(_directory: Path) -> Iterator[Settings]:
+    yield {"queues": {"outputs": {"method": "push"}}}
+
+
 WAYS: Mapping[str, Callable[[Path], Iterator[Settings]]] = {
     "shared": shared,
     "sftp-outputs": sftp_outputs,
+    "push": push,
 }
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def travelling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site of that way; a minute of wall time is over soon there, since -t knows nothing shorter."""
+    """A site of that way, on which a minute of wall time is over soon: -t knows nothing shorter."""
     directory = tmp_path_factory.mktemp(request.param)
     templates = hasty_templates(directory)
     for settings in WAYS[request.param](directory):
         settings = {**settings, "template_directories": [templates]}
         with running_site(directory, settings=settings) as site:
             yield site
-            if not site.daemon.running():
-                site.start()
 
 
 def test_inputs_go_and_outputs_come(travelling: Site) -> None:
@@ -66,6 +69,7 @@ def test_inputs_go_and_outputs_come(travelling: Site) -> None:
     listed = {file["name"] for file in travelling.client.ask("outputs", job.job_id)}
     assert {"sum", "new/er/tool", "copied", "empty"} <= listed
     assert "input" not in listed
+    assert not (work / ".airavata-mesos").exists()
 
 
 def test_a_failure_has_its_exit_code(travelling: Site) -> None:
@@ -77,7 +81,7 @@ def test_a_failure_has_its_exit_code(travelling: Site) -> None:
 
 def test_a_cancelled_job_leaves_what_it_wrote(travelling: Site) -> None:
     begun = travelling.directory / "begun"
-    job = travelling.accepted(f"echo some > partial; touch {begun}; sleep 300")
+    job = travelling.accepted(f"echo some > partial; touch {begun}; sleep 600")
     wait_for(begun.exists, bool, "the script")
     travelling.airavata.cancel(job.job_id)
     travelling.finished(job, "CANCELED")
@@ -85,7 +89,7 @@ def test_a_cancelled_job_leaves_what_it_wrote(travelling: Site) -> None:
 
 
 def test_a_job_at_its_wall_time_leaves_what_it_wrote(travelling: Site) -> None:
-    script = JobScript(travelling.work(), "echo some > partial; : > up; sleep 300", wall_time="00:1:00")
+    script = JobScript(travelling.work(), "echo some > partial; : > up; sleep 600", wall_time="00:1:00")
     job = travelling.accepted(script)
     document = travelling.finished(job, "FAILED")
     assert document["reason"] == "wall time limit of 60 s reached"
