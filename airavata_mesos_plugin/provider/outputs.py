@@ -15,7 +15,7 @@ from airavata_mesos_plugin.provider.output_rules import output_rules
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.turns import Turns
-from airavata_mesos_plugin.sandbox import origins
+from airavata_mesos_plugin.sandbox import layout, origins
 from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin

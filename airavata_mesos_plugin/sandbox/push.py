@@ -138,7 +138,13 @@ class PushSource:
         return list(self._directories.get(directory, {}).values())
 
     @contextlib.contextmanager
-    def transfers(self, abort: Abort, most: int) -> Iterator[Transfers]:  # noqa: ARG002 - no connections
+    def transfers(
+        self,
+        abort: Abort,
+        most: int,  # noqa: ARG002 - no connections
+        *,
+        long: bool = False,  # noqa: ARG002 - no connections
+    ) -> Iterator[Transfers]:
         yield _Contents(self._descriptor, self._members, abort)
 
     def resumes(self, size: int, offset: int) -> bool:  # noqa: ARG002 - any offset will do

@@ -34,6 +34,7 @@ class SftpPool:
         self._lock = threading.Condition()
         self._idle: dict[Target, list[_Idle]] = {}
         self._room: dict[Target, threading.Semaphore] = {}
+        self._long: dict[Target, threading.Semaphore] = {}
         self._sweeper: threading.Thread | None = None
         self._closed = False
 
@@ -42,14 +43,15 @@ class SftpPool:
         return Target(self._settings.user or role, host, self._settings.port)
 
     @contextlib.contextmanager
-    def session(self, target: Target, abort: Abort | None = None) -> Iterator[Session]:
-        """A session for one thread; waits while all are in use. Raises what `ssh.connect` raises."""
-        with self._lock:
-            room = self._room.setdefault(target, threading.Semaphore(self._settings.connections))
-        while not room.acquire(timeout=_LOOK_SECONDS):
-            if abort is not None:
-                abort.check()
-        try:
+    def session(self, target: Target, abort: Abort | None = None, *, long: bool = False) -> Iterator[Session]:
+        """A session for one thread; waits while all are in use. Raises what `ssh.connect` raises.
+
+        All but one may be taken for ``long``, unless there is only one.
+        """
+        with contextlib.ExitStack() as taken:
+            if long:
+                taken.enter_context(self._place(self._long, target, self._settings.connections - 1, abort))
+            taken.enter_context(self._place(self._room, target, self._settings.connections, abort))
             session = self._take(target)
             try:
                 with contextlib.ExitStack() as watched:
@@ -67,6 +69,18 @@ class SftpPool:
                 raise
             else:
                 self._give_back(target, session)
+
+    @contextlib.contextmanager
+    def _place(
+        self, rooms: dict[Target, threading.Semaphore], target: Target, places: int, abort: Abort | None
+    ) -> Iterator[None]:
+        with self._lock:
+            room = rooms.setdefault(target, threading.Semaphore(max(1, places)))
+        while not room.acquire(timeout=_LOOK_SECONDS):
+            if abort is not None:
+                abort.check()
+        try:
+            yield
         finally:
             room.release()
 

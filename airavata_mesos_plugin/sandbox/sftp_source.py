@@ -80,7 +80,8 @@ class SftpSource:
 
     @contextlib.contextmanager
     def transfers(self, abort: Abort, most: int, *, long: bool = False) -> Iterator[Transfers]:  # noqa: ARG002
-        with self._pool.session(self._target, abort) as session:
+        """One connection: all requests that are ahead of their answers go there."""
+        with self._pool.session(self._target, abort, long=long) as session:
             yield _Transfers(session, self._directory)
 
     def resumes(self, size: int, offset: int) -> bool:  # noqa: ARG002 - any offset will do

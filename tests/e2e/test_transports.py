@@ -69,7 +69,7 @@ def test_inputs_go_and_outputs_come(travelling: Site) -> None:
     listed = {file["name"] for file in travelling.client.ask("outputs", job.job_id)}
     assert {"sum", "new/er/tool", "copied", "empty"} <= listed
     assert "input" not in listed
-    assert not (work / ".airavata-mesos").exists()
+    wait_for((work / ".airavata-mesos").exists, lambda there: not there, "nothing of ours left")
 
 
 def test_a_failure_has_its_exit_code(travelling: Site) -> None:
