@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ class Road:
         self._target = (place.hostname or "", place.port or 0)
         self.holes: deque[Hole] = deque()
         self.requests: list[str] = []
+        self.cuts: list[float] = []  # when an answer was cut, as `time.monotonic` tells it
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept)]
@@ -64,6 +66,7 @@ class Road:
             while data := bytearray(daemon.recv(hole.piece or 65536)):
                 if hole.cut_at is not None and position + len(data) > hole.cut_at:
                     agent.sendall(data[: hole.cut_at - position])
+                    self.cuts.append(time.monotonic())
                     return
                 if hole.flip_at is not None and position <= hole.flip_at < position + len(data):
                     data[hole.flip_at - position] ^= 1
