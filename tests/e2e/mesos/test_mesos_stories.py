@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from airavata_mesos_plugin import data_files
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from tests.realmesos.cluster import RealMesosCluster
+from tests.support.hasty_wrapper import hasty_templates
 from tests.support.mesos_site import MesosSite, running_mesos_site
 from tests.support.site import lines
 from tests.support.waiting import wait_for
@@ -17,13 +17,7 @@ from tests.support.waiting import wait_for
 @pytest.fixture(scope="module")
 def site(real_mesos: RealMesosCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MesosSite]:
     directory = tmp_path_factory.mktemp("site")
-    wrapper = (data_files.directory("templates") / "wrapper" / "run.sh.j2").read_text()
-    # A minute of wall time lasts 1.5 seconds: -t knows nothing below a minute.
-    short = wrapper.replace("limit={{ limit_centiseconds }}", "limit={{ limit_centiseconds // 40 }}")
-    assert short != wrapper
-    (directory / "templates" / "wrapper").mkdir(parents=True)
-    (directory / "templates" / "wrapper" / "run.sh.j2").write_text(short)
-    own = {"template_directories": [str(directory / "templates")]}
+    own = {"template_directories": [hasty_templates(directory)]}
     with running_mesos_site(directory, real_mesos, own) as running:
         yield running
 
@@ -82,7 +76,7 @@ def test_a_job_that_waits_says_what_is_missing_and_is_cancelled(site: MesosSite)
 
 
 def test_a_job_ends_at_its_wall_time(site: MesosSite) -> None:
-    job = site.accepted(JobScript(site.work(), "echo begun; sleep 600", wall_time="00:1:00"))
+    job = site.accepted(JobScript(site.work(), "echo begun; : > up; sleep 600", wall_time="00:1:00"))
     document = site.finished(job, "FAILED")
     assert document["reason"] == "wall time limit of 60 s reached"
     assert site.airavata.letters(job.job_id) == "TO"
