@@ -155,7 +155,8 @@ class Runner:
         try:
             self._framework.step(self._driver)
         except AiravataMesosError as error:
-            log.warning("the subscription at the Mesos master is renewed: %s", error)
+            if not self._stop.is_set():
+                log.warning("the subscription at the Mesos master is renewed: %s", error)
             if attached is not None:
                 attached.close()
         except Exception:

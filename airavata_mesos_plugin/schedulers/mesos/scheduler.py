@@ -55,6 +55,7 @@ class MesosScheduler(Scheduler):
     """
 
     kind = "mesos"
+    starts_together = True
 
     def __init__(
         self,
