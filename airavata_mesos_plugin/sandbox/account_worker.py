@@ -28,7 +28,9 @@ from airavata_mesos_plugin.sandbox import local_listing
 from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress
+from airavata_mesos_plugin.sandbox.origins import SFTP
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.relay import SOCKET_DETAIL, SOCKETS, open_relayed
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
@@ -63,10 +65,13 @@ class Worker:
             "discard": self._discard,
         }
 
-    def serve(self, connection: socket.socket) -> None:
-        """Answer the one request that comes on ``connection``, and close it. Raises nothing."""
+    def serve(self, connection: socket.socket, relay: Sequence[int] = ()) -> None:
+        """Answer the one request that comes on ``connection``, and close it. Raises nothing.
+
+        ``relay`` holds descriptors of sockets that the daemon answers questions on.
+        """
         with connection:
-            stream = _Stream(connection)
+            stream = _Stream(connection, relay)
             with contextlib.suppress(OSError):  # the daemon has hung up, so nobody wants the answer
                 try:
                     request = wire.Receiver(connection).receive()
@@ -155,7 +160,7 @@ class Worker:
         told: list[Progress] = []
         with _signs_of_life(stream, directory, told) as hung_up:
             report = self._files.fetch(
-                _origin(request),
+                _origin(request, stream),
                 directory,
                 request.body[size:].decode("ascii"),
                 job_id=request.number("job_id"),
@@ -175,7 +180,8 @@ class Worker:
 class _Stream:
     """The way back to the daemon; used by a request's thread and by the one that gives signs of life."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, relay: Sequence[int]) -> None:
+        self.relay = relay
         self._connection = connection
         self._lock = threading.Lock()
 
@@ -220,9 +226,11 @@ def _signs_of_life(
         over.set()
 
 
-def _origin(request: wire.Frame) -> Origin:
+def _origin(request: wire.Frame, stream: _Stream) -> Origin:
     address = SandboxAddress(request.text("agent_url"), request.text("sandbox"))
     details = tuple((str(name), str(value)) for name, value in _list(request, "details"))
+    if stream.relay:
+        details += ((SOCKET_DETAIL, ",".join(map(str, stream.relay))),)
     return Origin(request.text("method"), address, details)
 
 
@@ -269,27 +277,30 @@ def main(descriptor: int) -> None:
     identity = Identity(document["uid"], document["gid"], tuple(document["groups"]))
     settings = FetchSettings.model_validate(document["fetch"])
     become(identity)
-    worker = Worker(OwnFiles(Fetcher(settings, SystemClock())))
+    # What takes the daemon's credentials is done by the daemon.
+    worker = Worker(OwnFiles(Fetcher(settings, SystemClock(), openers={SFTP: open_relayed})))
     control.send(b"ready")
     threads: list[threading.Thread] = []
     while True:
         threads = [thread for thread in threads if thread.is_alive()]
         try:
-            connection = _next(control)
+            connection, relay = _next(control)
         except TimeoutError:
             if threads:
                 continue
             return
         if connection is None:
             break
-        threads.append(threading.Thread(target=worker.serve, args=(connection,), daemon=True))
+        threads.append(threading.Thread(target=worker.serve, args=(connection, relay), daemon=True))
         threads[-1].start()
     for thread in threads:  # with the daemon gone these end soon, since nobody takes what they send
         thread.join()
 
 
-def _next(control: socket.socket) -> socket.socket | None:
-    """The next request's connection; None when there will be none. Raises TimeoutError."""
+def _next(control: socket.socket) -> tuple[socket.socket | None, list[int]]:
+    """The next request's connection, None at the end, and what came with it. Raises TimeoutError."""
     control.settimeout(IDLE_SECONDS)
-    message, descriptors, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
-    return socket.socket(fileno=descriptors[0]) if message and descriptors else None
+    message, descriptors, _, _ = socket.recv_fds(control, 1, 1 + SOCKETS, socket.MSG_CMSG_CLOEXEC)
+    if not message or not descriptors:
+        return None, []
+    return socket.socket(fileno=descriptors[0]), descriptors[1:]

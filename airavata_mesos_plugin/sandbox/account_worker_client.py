@@ -22,9 +22,11 @@ from airavata_mesos_plugin.sandbox import local_listing, push
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.relay import served
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
+from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 
 log = logging.getLogger(__name__)
@@ -70,8 +72,17 @@ _ERRORS: dict[str, type[AiravataMesosError]] = {
 class AccountFiles:
     """`UserFiles` of one account."""
 
-    def __init__(self, user: str, start: Callable[[], Helper], clock: Clock) -> None:
-        """``start`` gives a new helper that has become the account."""
+    def __init__(
+        self,
+        user: str,
+        start: Callable[[], Helper],
+        clock: Clock,
+        openers: Mapping[str, Opener] | None = None,
+    ) -> None:
+        """``start`` gives a new helper that has become the account. ``openers`` open the sources that take
+        credentials, which a helper does not get.
+        """
+        self._openers = openers or {}
         self._user = user
         self._start = start
         self._clock = clock
@@ -172,7 +183,14 @@ class AccountFiles:
                 for told in _progress(frame):
                     progress(told)
 
-        return _report(self._ask(head, [rules_text, snapshot_text.encode("ascii")], cancel, alive).body)
+        body = [rules_text, snapshot_text.encode("ascii")]
+        with contextlib.ExitStack() as stack:
+            opener = self._openers.get(origin.method)
+            more = None
+            if opener is not None:
+                source = stack.enter_context(opener(origin))
+                more = _More(sockets=stack.enter_context(served(source)))
+            return _report(self._ask(head, body, cancel, alive, more).body)
 
     def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
         answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id})
@@ -268,7 +286,7 @@ class AccountFiles:
         cancel: threading.Event | None,
         more: _More | None,
     ) -> Generator[wire.Frame, None, None]:
-        with helper.open() as connection:
+        with helper.open(more.sockets if more else ()) as connection:
             connection.settimeout(SILENCE_SECONDS)
             wire.send(connection, head, body)
             if more is not None:
@@ -297,7 +315,8 @@ class AccountFiles:
                 self._heard[token] = self._clock.monotonic()
                 wire.send(connection, {"kind": "data"}, (chunk,))
                 self._heard[token] = float("inf")  # it waits for us
-            wire.send(connection, {"kind": "end"})
+            if not more.sockets:
+                wire.send(connection, {"kind": "end"})
         self._heard[token] = self._clock.monotonic()
 
     def _ready(self) -> tuple[Helper, bool]:
@@ -343,10 +362,11 @@ class AccountFiles:
 
 
 class _More:
-    """What follows a request; it can be sent once only."""
+    """What goes with a request, and what follows it; it can be sent once only."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes] = (), sockets: Sequence[socket.socket] = ()) -> None:
         self._chunks = chunks
+        self.sockets = sockets
         self.begun = False
 
     def __iter__(self) -> Iterator[bytes]:

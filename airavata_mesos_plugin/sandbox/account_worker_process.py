@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from airavata_mesos_plugin.clock import Clock
@@ -115,12 +116,15 @@ class Helper:
             )
         self._control.settimeout(1.0)  # a stopped helper must not hold up whoever has a request for it
 
-    def open(self) -> socket.socket:
-        """A connection for one request. Raises HelperGone when it takes none any more."""
+    def open(self, more: Sequence[socket.socket] = ()) -> socket.socket:
+        """A connection for one request; the helper gets ``more`` with it, which stay the caller's to close.
+
+        Raises HelperGone when it takes none any more.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with self._lock:
-                socket.send_fds(self._control, [b"r"], [theirs.fileno()])
+                socket.send_fds(self._control, [b"r"], [theirs.fileno(), *(one.fileno() for one in more)])
         except OSError as error:
             ours.close()
             raise HelperGone from error

@@ -166,6 +166,7 @@ class FilesOfAccounts:
         """Starts nothing; ``client`` stays the caller's to close. ``openers``: ways besides the files API."""
         self._settings = settings
         self._clock = clock
+        self._openers = openers or {}
         self._own = OwnFiles(Fetcher(settings, clock, client, openers))
         self._owner = os.geteuid()
         self._lock = threading.Lock()
@@ -185,7 +186,7 @@ class FilesOfAccounts:
             user, _ = identity(uid)
             with self._lock:
                 files = self._accounts.setdefault(
-                    uid, AccountFiles(user, lambda: self._start(uid), self._clock)
+                    uid, AccountFiles(user, lambda: self._start(uid), self._clock, self._openers)
                 )
             self._make_room(files)
         return files

@@ -63,7 +63,7 @@ class HostileSftp(paramiko.ServerInterface):
         return True
 
     def _serve(self, channel: paramiko.Channel) -> None:
-        with channel, contextlib.suppress(OSError, EOFError, struct.error):
+        with channel, contextlib.suppress(OSError, EOFError, struct.error, ValueError, IndexError):
             stream = channel.makefile("rb")
             while True:
                 (size,) = struct.unpack(">I", stream.read(4))
