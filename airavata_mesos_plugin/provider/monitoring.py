@@ -9,6 +9,7 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.states import may_follow
 from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)
@@ -84,10 +85,12 @@ class Monitor:
             same = all(getattr(record, name) == value for name, value in seen.items())
             if same and (record.run, record.phase) == (run, task.phase):
                 return
-            # Aurora's messages of the way (health checks) are of no use to a gateway user.
-            moved = ledger.advance(
-                record.id, task.phase, run=run, source=source, reason=_rerun(record, task), fields=seen
-            )
+            moved = None
+            if may_follow(record.run, record.phase, run, task.phase):
+                # Aurora's messages of the way (health checks) are of no use to a gateway user.
+                moved = ledger.advance(
+                    record.id, task.phase, run=run, source=source, reason=_rerun(record, task), fields=seen
+                )
             if moved is None and not same:
                 ledger.annotate(record.id, **seen)
             return

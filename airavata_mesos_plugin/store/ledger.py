@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from airavata_mesos_plugin.clock import Clock
-from airavata_mesos_plugin.errors import LedgerError
+from airavata_mesos_plugin.errors import LedgerError, NotFound
 from airavata_mesos_plugin.jobs import (
     Hold,
     JobKey,
@@ -288,8 +288,9 @@ class Ledger(LedgerReader):
         """Set fields that are no change of phase. Repeatable. Raises NotFound."""
         self._check(fields)
         with self._writing() as cursor:
-            self._fetch(cursor, job_id)
             self._update(cursor, job_id, dict(fields))
+            if not cursor.rowcount:
+                raise NotFound(f"no job has the id {job_id}")
 
     def note(self, job_id: int, *, source: str, reason: str) -> None:
         """Record an event without a change. A repeat records it again. Raises NotFound."""

@@ -144,6 +144,8 @@ def test_unknown_jobs(ledger: Ledger) -> None:
             call(7)
     with pytest.raises(NotFound):
         ledger.advance(7, JobPhase.RUNNING, source="x")
+    with pytest.raises(NotFound, match="id 7"):
+        ledger.annotate(7, host="node1")
     with pytest.raises(NotFound):
         ledger.request_cancel(10**30, "alice")
 
