@@ -14,7 +14,7 @@ from rich.markup import escape as plain
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from airavata_mesos_plugin.cli.view import visible
-from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound
+from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound, Refused
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_at, rename_at
 from airavata_mesos_plugin.service.client import DaemonClient
@@ -56,9 +56,8 @@ class Taker:
 
                 try:
                     size = self._one(root, place, file, tell)
-                except (AiravataMesosError, OSError) as error:
-                    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                    trouble.append(f"{escape(file['name'])}: {said}")
+                except AiravataMesosError as error:
+                    trouble.append(f"{escape(file['name'])}: {error}")
                 else:
                     if size is not None:
                         taken.append({"name": file["name"], "bytes": size, "listed": file["size"]})
@@ -88,21 +87,24 @@ class _Dropped(Exception):
 
 @contextlib.contextmanager
 def placed(root: Root, name: str, mode: int, mtime: float | None = None) -> Iterator[BinaryIO]:
-    """A file that gets its name when the block has ended well. Raises OSError, AlreadyExists, UnsafePath."""
-    with root.parent(name, lambda _: 0o777) as (fd, base):
-        part = layout.part_name(base, _FIRST_OWNER + secrets.randbelow(_FIRST_OWNER))
-        opened = create_at(fd, part)
-        try:
-            with open(opened, "wb") as out:  # noqa: PTH123 - a descriptor
-                yield out
-                out.flush()
-                os.fchmod(opened, mode)
-                if mtime is not None:
-                    os.utime(opened, (mtime, mtime))
-            rename_at(fd, part, base)
-        except BaseException:
-            remove_at(fd, part)
-            raise
+    """A file that gets its name when the block has ended well. Raises Refused, AlreadyExists, UnsafePath."""
+    try:
+        with root.parent(name, lambda _: 0o777) as (fd, base):
+            part = layout.part_name(base, _FIRST_OWNER + secrets.randbelow(_FIRST_OWNER))
+            opened = create_at(fd, part)
+            try:
+                with open(opened, "wb") as out:  # noqa: PTH123 - a descriptor
+                    yield out
+                    out.flush()
+                    os.fchmod(opened, mode)
+                    if mtime is not None:
+                        os.utime(opened, (mtime, mtime))
+                rename_at(fd, part, base)
+            except BaseException:
+                remove_at(fd, part)
+                raise
+    except OSError as error:
+        raise Refused(f"cannot write {escape(name)}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
