@@ -141,7 +141,7 @@ def lines(draw: st.DrawFn) -> list[str]:
     return [command, *argv]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=5000, max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(
     line=lines(),
     environ=st.dictionaries(
