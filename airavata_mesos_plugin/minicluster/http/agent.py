@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from airavata_mesos_plugin.minicluster.http.files import FilesHttp
+from airavata_mesos_plugin.minicluster.http.operator import OperatorHttp
 from airavata_mesos_plugin.minicluster.http.server import (
     READ,
     Routes,
@@ -22,13 +23,15 @@ class AgentHttp:
         self._start_time = start_time
 
     def routes(self) -> Routes:
+        files = FilesHttp(self._agent.attached)
         return {
             "/health": (READ, self._health),
             "/slave(1)/health": (READ, self._health),
             "/version": (READ, self._version),
             "/state": (READ, self._state),
             "/slave(1)/state": (READ, self._state),
-            **FilesHttp(self._agent.attached).routes(),
+            **files.routes(),
+            **OperatorHttp(files, self._start_time).routes(),
         }
 
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote, unquote_plus
 
 from aiohttp import web
 
@@ -20,6 +21,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Route = tuple[tuple[str, ...], Handler]
 Routes = Mapping[str, Route]
 READ = ("GET", "HEAD")
+ANY = (*READ, "POST", "PUT", "DELETE")
+_SEPARATORS = re.compile(r"[&;]")
 _COMPRESS_FROM = 1024
 
 
@@ -29,9 +32,13 @@ class BodyTooLarge(Exception):
 
 def query_of(request: web.BaseRequest) -> dict[str, str]:
     """Parameters of the address, decoded once; bytes that are not UTF-8 survive as surrogates. The last one
-    of a name counts."""
-    raw = request.rel_url.raw_query_string
-    return dict(parse_qsl(raw, keep_blank_values=True, errors="surrogateescape"))
+    of a name counts. Both & and ; stand between them."""
+    parts = (part.partition("=") for part in _SEPARATORS.split(request.rel_url.raw_query_string))
+    return {_decoded(name): _decoded(value) for name, _, value in parts}
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="surrogateescape")
 
 
 async def body_of(request: web.BaseRequest, limit: int) -> bytes:
@@ -71,13 +78,14 @@ def json_response(request: web.BaseRequest, body: bytes) -> web.Response:
     """JSON as Mesos sends it, or JSONP when the address asks for it."""
     name = query_of(request).get("jsonp")
     if name:
-        wrapped = name.encode("utf-8", "surrogateescape") + b"(" + body + b");"
+        wrapped = name.encode("utf-8", "surrogateescape") + b"(" + body + b")"
         return data_response(request, wrapped, "text/javascript")
     return data_response(request, body, "application/json")
 
 
 def text_response(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, status=status)
+    body = text.encode("utf-8", "surrogateescape")  # paths in it may be any bytes
+    return web.Response(body=body, status=status, content_type="text/plain", charset="utf-8")
 
 
 class Server:
@@ -109,11 +117,14 @@ class Server:
         path = unquote(request.rel_url.raw_path)
         route = self._routes.get(path.rstrip("/") or "/")
         if route is None:
-            return text_response("404 Not Found.\n", 404)
+            return text_response("404 Not Found.", 404)
         methods, handler = route
         if request.method not in methods:
-            allowed = ", ".join(methods)
-            response = text_response(f"405 Method Not Allowed. Expecting one of {{ {allowed} }}.\n", 405)
-            response.headers["Allow"] = allowed
+            allowed = ", ".join(f"'{method}'" for method in methods)
+            text = (
+                f"405 Method Not Allowed. Expecting one of {{ {allowed} }}, but received '{request.method}'."
+            )
+            response = text_response(text, 405)
+            response.headers["Allow"] = ", ".join(methods)
             return response
         return await handler(request)

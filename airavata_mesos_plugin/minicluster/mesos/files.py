@@ -1,9 +1,9 @@
-"""Virtual paths and what may be read below them (files endpoints of Mesos 1.6 to 1.11)."""
+"""Virtual paths and what may be read below them (files endpoints, checked against Mesos 1.11)."""
 
 from __future__ import annotations
 
+import errno
 import grp
-import json
 import os
 import pwd
 import re
@@ -12,7 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_DIGITS = re.compile(r"-?[0-9]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+|0[xX][0-9a-fA-F]+)")
+_MOST = 2**63
+_NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+_SHORT = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | _SHORT
 READ_LIMIT = 16 * 4096
 """Bytes per read: sixteen memory pages."""
 
@@ -24,6 +29,14 @@ class FilesError(Exception):
         super().__init__(text)
         self.status = status
         self.text = text
+
+
+class IsFifo(Exception):
+    """A named pipe without a writer is to be opened, which takes until there is one."""
+
+    def __init__(self, real: str) -> None:
+        super().__init__(real)
+        self.real = real
 
 
 class Attached:
@@ -46,19 +59,24 @@ class Attached:
         outside."""
         if not virtual:
             raise FilesError(400, "Expecting 'path=value' in query.\n")
-        trimmed = virtual.rstrip("/") or "/"
+        # The system calls below Mesos take a path up to the first NUL.
+        trimmed = virtual.partition("\0")[0].rstrip("/") or "/"
         prefix = trimmed
         while prefix not in self._real:
             prefix, separator, _ = prefix.rpartition("/")
             if not separator:
                 raise FilesError(404)
         root = self._real[prefix]
+        named = f"{root}{trimmed[len(prefix) :]}"
         try:
-            real = os.path.realpath(f"{root}{trimmed[len(prefix) :]}", strict=True)
-        except (OSError, ValueError):
-            raise FilesError(404) from None
+            real = os.path.realpath(named, strict=True)
+        except OSError as error:
+            if error.errno in _NONE_THERE:
+                raise FilesError(404) from None
+            text = f"Failed to determine canonical path of '{named}': {error.strerror}.\n"
+            raise FilesError(400, text) from None
         if real != root and not real.startswith(f"{root}/"):
-            raise FilesError(400, f"Resolved path '{real}' is inaccessible.\n")
+            raise FilesError(400, f"'{named}' is inaccessible.\n")
         return real
 
 
@@ -78,9 +96,9 @@ def _group(gid: int) -> str:
         return str(gid)
 
 
-def browse(real: str, virtual: str) -> list[dict[str, Any]]:
-    """Entries of a directory, sorted by path; none for a regular file. Links are followed, dangling ones
-    left out."""
+def listing(real: str, virtual: str) -> list[tuple[str, os.stat_result]]:
+    """Path and state of the entries of a directory, sorted; none for anything else. Links are followed,
+    dangling ones left out."""
     prefix = virtual.rstrip("/")
     found = []
     try:
@@ -94,73 +112,98 @@ def browse(real: str, virtual: str) -> list[dict[str, Any]]:
     with entries:
         for entry in entries:
             try:
-                info = entry.stat()
+                found.append((f"{prefix}/{entry.name}", entry.stat()))
             except OSError:
                 continue
-            found.append(
-                {
-                    "path": f"{prefix}/{entry.name}",
-                    "size": info.st_size,
-                    "nlink": info.st_nlink,
-                    "mtime": int(info.st_mtime),
-                    "mode": stat.filemode(info.st_mode),
-                    "uid": _user(info.st_uid),
-                    "gid": _group(info.st_gid),
-                }
-            )
-    found.sort(key=lambda item: str(item["path"]))
+    found.sort(key=lambda item: item[0])
     return found
 
 
-def open_regular(real: str, verb: str) -> tuple[int, os.stat_result]:
-    """A file descriptor to read from, and its state.  Raises FilesError: 400 for what is no regular file."""
+def browse(real: str, virtual: str) -> list[dict[str, Any]]:
+    """The answer of browse. The set-uid, set-gid and sticky bits are not shown."""
+    return [
+        {
+            "gid": _group(info.st_gid),
+            "mode": stat.filemode(info.st_mode & ~_SPECIAL_BITS),
+            "mtime": float(int(info.st_mtime)),
+            "nlink": info.st_nlink,
+            "path": path,
+            "size": info.st_size,
+            "uid": _user(info.st_uid),
+        }
+        for path, info in listing(real, virtual)
+    ]
+
+
+def file_infos(real: str, virtual: str) -> list[dict[str, Any]]:
+    """The same in the form of LIST_FILES."""
+    return [
+        {
+            "path": path,
+            "nlink": info.st_nlink,
+            "size": info.st_size,
+            "mtime": {"nanoseconds": int(info.st_mtime) * 10**9},
+            "mode": info.st_mode,
+            "uid": _user(info.st_uid),
+            "gid": _group(info.st_gid),
+        }
+        for path, info in listing(real, virtual)
+    ]
+
+
+def open_file(real: str, verb: str) -> tuple[int, os.stat_result]:
+    """A file descriptor to read from, and its state.
+
+    Raises FilesError: 400 for a directory, 500 for what cannot be opened; and IsFifo.
+    """
     try:
-        # Without NONBLOCK a named pipe would hold up the whole server.
+        # Without NONBLOCK a named pipe would hold up the whole program.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         raise FilesError(404) from None
     except OSError as error:
-        if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - text paths throughout
-            raise FilesError(400, f"Cannot {verb} '{real}': not a regular file.\n") from None
-        raise FilesError(500, f"Failed to open file at '{real}': {error.strerror}\n") from None
+        text = f"Failed to open file at '{real}': {error.strerror}.\n"
+        raise FilesError(500, "500 Internal Server Error." if verb == "download" else text) from None
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
         os.close(descriptor)
-        kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-        raise FilesError(400, f"Cannot {verb} '{real}': {kind}.\n")
+        if stat.S_ISDIR(info.st_mode):
+            raise FilesError(400, f"Cannot {verb} a directory.\n")
+        if stat.S_ISFIFO(info.st_mode):
+            raise IsFifo(real)
+        raise FilesError(500, f"Failed to open file at '{real}': Illegal seek.\n")
     return descriptor, info
 
 
 def _number(name: str, text: str | None) -> int:
+    """As C's strtoll reads it: decimal or hexadecimal, 64 bits."""
     if text is None:
         return -1
-    try:
-        number = int(text) if _DIGITS.fullmatch(text) else None
-    except ValueError:  # more digits than Python converts
-        number = None
-    if number is None:
-        raise FilesError(400, f"Failed to parse {name}: '{text}' is not a number.\n")
+    number = _MOST
+    if _NUMBER.fullmatch(text) and len(text) < 32:
+        number = int(text, 16 if "x" in text.lower() else 10)
+    if not -_MOST <= number < _MOST:
+        raise FilesError(400, f"Failed to parse {name}: Failed to convert '{text}' to number.\n")
     if number < -1:
         raise FilesError(400, f"Negative {name} provided: {number}.\n")
     return number
+
+
+def read(real: str, offset: int, length: int | None) -> tuple[int, bytes]:
+    """Size of a file and at most `READ_LIMIT` bytes of it; none from before its start or behind its end."""
+    descriptor, info = open_file(real, "read")
+    try:
+        wanted = READ_LIMIT if length is None or length < 0 else min(length, READ_LIMIT)
+        inside = 0 <= offset < info.st_size
+        return info.st_size, os.pread(descriptor, wanted, offset) if inside else b""
+    finally:
+        os.close(descriptor)
 
 
 def read_json(real: str, offset_text: str | None, length_text: str | None) -> bytes:
     """The JSON answer of a read.  Bytes that are not UTF-8 go into it as they are, so it may not decode."""
     offset = _number("offset", offset_text)
     length = _number("length", length_text)
-    descriptor, info = open_regular(real, "read")
-    try:
-        if offset == -1:
-            return _chunk(b"", info.st_size)
-        wanted = READ_LIMIT if length == -1 else min(length, READ_LIMIT)
-        # An offset beyond what the system knows is beyond the end of the file as well.
-        data = b"" if offset >= info.st_size else os.pread(descriptor, wanted, offset)
-        return _chunk(data, offset)
-    finally:
-        os.close(descriptor)
-
-
-def _chunk(data: bytes, offset: int) -> bytes:
-    text = json.dumps(data.decode("latin-1"), ensure_ascii=False)
-    return b'{"data":' + text.encode("latin-1") + b',"offset":' + str(offset).encode() + b"}"
+    size, data = read(real, offset, length)
+    text = data.decode("latin-1").translate(_ESCAPES).encode("latin-1")
+    return b'{"data":"' + text + b'","offset":' + str(size if offset == -1 else offset).encode() + b"}"

@@ -266,7 +266,7 @@ def test_download(agent: str, base: str) -> None:
         (None, 400), ("", 400), ("/", 404), ("/etc/passwd", 404), ("{base}/nothing", 404),
         ("{base}/../../x", 404),
         ("{base}/..", 400), ("{base}/sandbox/out", 400), ("{base}/sandbox/../../..", 400),
-        ("{base}/sandbox/dangling", 404), ("{base}\0", 404), ("{base}x", 404),
+        ("{base}/sandbox/dangling", 404), ("{base}x", 404),
     ],
 )  # fmt: skip
 def test_hostile_paths(agent: str, base: str, endpoint: str, path: str | None, status: int) -> None:
@@ -275,9 +275,8 @@ def test_hostile_paths(agent: str, base: str, endpoint: str, path: str | None, s
 
 
 @pytest.mark.parametrize("endpoint", ["read", "download"])
-@pytest.mark.parametrize("name", ["sub", "pipe"])
-def test_only_regular_files_go_out(agent: str, base: str, endpoint: str, name: str) -> None:
-    assert get(agent, f"/files/{endpoint}", path=f"{base}/sandbox/{name}", offset=0).status == 400
+def test_no_directory_goes_out(agent: str, base: str, endpoint: str) -> None:
+    assert get(agent, f"/files/{endpoint}", path=f"{base}/sandbox/sub", offset=0).status == 400
 
 
 def test_debug_lists_what_is_attached(agent: str, base: str, work_dir: Path, ended: Any) -> None:

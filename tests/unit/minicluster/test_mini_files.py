@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from airavata_mesos_plugin.minicluster.mesos.files import READ_LIMIT, Attached, FilesError, browse, read_json
+from airavata_mesos_plugin.minicluster.mesos.files import (
+    READ_LIMIT,
+    Attached,
+    FilesError,
+    IsFifo,
+    browse,
+    read_json,
+)
 
 VIRTUAL = "/frameworks/F/executors/E/runs/latest"
 
@@ -67,12 +74,10 @@ def test_what_leads_outside_is_400_and_names_the_real_path(attached: Attached, s
 @pytest.mark.parametrize(
     "virtual",
     [
-        f"{VIRTUAL}/missing", f"{VIRTUAL}/dangling", f"{VIRTUAL}/loop", f"{VIRTUAL}/a.txt/x",
-        f"{VIRTUAL}/../nothing",
-        f"{VIRTUAL}\0", f"{VIRTUAL}/a\0b", f"{VIRTUAL}x/a.txt", "/", "//", "/etc/passwd",
+        f"{VIRTUAL}/missing", f"{VIRTUAL}/dangling", f"{VIRTUAL}/a.txt/x",
+        f"{VIRTUAL}/../nothing", f"{VIRTUAL}/a\0b", f"{VIRTUAL}x/a.txt", "/", "//", "/etc/passwd",
         "etc", "..", "/../../etc",
-        "/frameworks/F", "/frameworks/../frameworks/F/executors/E/runs/latest", f"{VIRTUAL}/" + "x" * 5000,
-        f"{VIRTUAL}/\udcff",
+        "/frameworks/F", "/frameworks/../frameworks/F/executors/E/runs/latest", f"{VIRTUAL}/\udcff",
     ],
 )  # fmt: skip
 def test_what_is_not_there_or_not_attached_is_404_without_text(attached: Attached, virtual: str) -> None:
@@ -117,10 +122,11 @@ def test_read_offsets_and_lengths(sandbox: Path) -> None:
     assert read(path, "1", "-1") == {"data": "ello", "offset": 1}
     assert read(path, "1", "0") == {"data": "", "offset": 1}
     assert read(path, "5") == {"data": "", "offset": 5}
-    assert read(path, str(10**30)) == {"data": "", "offset": 10**30}
+    assert read(path, str(2**63 - 1)) == {"data": "", "offset": 2**63 - 1}
+    assert read(path, "+1") == read(path, "0x1") == {"data": "ello", "offset": 1}
 
 
-@pytest.mark.parametrize("number", ["-2", "x", "", "1.5", "1_0", " 1", "9" * 5000, "\u0661"])
+@pytest.mark.parametrize("number", ["-2", "x", "", "1.5", "1_0", " 1", "9" * 5000, "\u0661", str(2**63)])
 def test_numbers_that_are_refused_as_offset_or_length(sandbox: Path, number: str) -> None:
     for offset, length in ((number, None), ("0", number)):
         with pytest.raises(FilesError) as caught:
@@ -139,9 +145,23 @@ def test_reads_are_capped_and_bytes_survive(sandbox: Path) -> None:
     assert raw == b'{"data":"\xfe\xff","offset":254}'
 
 
+@pytest.mark.parametrize("suffix", ["/loop", "/" + "x" * 300])
+def test_a_path_that_the_system_does_not_take_is_400_and_names_the_reason(
+    attached: Attached, suffix: str
+) -> None:
+    error = refused(attached, VIRTUAL + suffix)
+    assert error.status == 400
+    assert error.text.startswith("Failed to determine canonical path of")
+
+
+def test_a_path_ends_at_its_first_nul(attached: Attached) -> None:
+    assert attached.resolve(f"{VIRTUAL}/a.txt\0b") == attached.resolve(f"{VIRTUAL}/a.txt")
+
+
 def test_only_regular_files_are_read(sandbox: Path) -> None:
+    with pytest.raises(FilesError) as caught:
+        read_json(str(sandbox / "sub"), "0", None)
+    assert caught.value.status == 400
     os.mkfifo(sandbox / "pipe")
-    for name in ("sub", "pipe"):
-        with pytest.raises(FilesError) as caught:
-            read_json(str(sandbox / name), "0", None)
-        assert caught.value.status == 400
+    with pytest.raises(IsFifo):
+        read_json(str(sandbox / "pipe"), "0", None)
