@@ -131,8 +131,8 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
         stack.callback(close_parts, parts)
         stop = threading.Event()
         provider = Provider(parts, stop)
-        asyncio.run_coroutine_threadsafe(staging.start(provider), loop).result(10)
-        stack.callback(lambda: asyncio.run_coroutine_threadsafe(staging.stop(), loop).result(10))
+        asyncio.run_coroutine_threadsafe(staging.start(provider), loop).result(60)
+        stack.callback(lambda: asyncio.run_coroutine_threadsafe(staging.stop(), loop).result(60))
         loops = Loops(provider, parts, stop)
         stack.callback(loops.close)
         loops.start()
@@ -220,7 +220,7 @@ def test_a_process_goes_from_its_inputs_to_its_archive(provider: Provider, tmp_p
 
 
 def test_a_process_that_is_cancelled_while_it_is_monitored(provider: Provider, tmp_path: Path) -> None:
-    context, registry = process(provider, tmp_path, "#!/bin/bash\nsleep 100\n")
+    context, registry = process(provider, tmp_path, "#!/bin/bash\nsleep 600\n")
     steps = tasks(context)
     contexts = [TaskContext(model.task_id, context, model.sub_task_model) for model in steps]
     for model, each in zip(steps[:3], contexts, strict=False):
@@ -235,7 +235,7 @@ def test_a_process_that_is_cancelled_while_it_is_monitored(provider: Provider, t
         before = FACTORY.task(steps[2]).cancel(contexts[2])
         assert before is not None
         assert before.job_state.name == "ACTIVE"
-        assert monitoring.result(10).state is TaskState.FAILED
+        assert monitoring.result(60).state is TaskState.FAILED
     ended = FACTORY.cancellation().execute(TaskContext("cancel", context))
     assert ended.state is TaskState.COMPLETED, ended
     assert registry.states[-1].job_state.name == "CANCELED"

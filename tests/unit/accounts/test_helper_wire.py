@@ -16,7 +16,7 @@ from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
-    ours.settimeout(5)
+    ours.settimeout(60)
     with ours, theirs:
         yield ours, theirs
 
