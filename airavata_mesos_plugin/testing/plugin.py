@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest.register_assert_rewrite("airavata_mesos_plugin.testing.scheduler_contract")
+
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
