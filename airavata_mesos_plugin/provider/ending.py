@@ -59,7 +59,7 @@ class Ending:
             reason = ""
         elif phase is JobPhase.FAILED and result is not None:
             reason = result.reason or f"exit code {result.exit_code}"
-        elif phase is JobPhase.FAILED and report is not None:
+        elif phase is JobPhase.FAILED and (report is not None or self._told_by_staging(record)):
             reason = self._why_not_started(record)
         if trouble:
             reason = f"{reason}; {trouble}" if reason else trouble
@@ -114,12 +114,15 @@ class Ending:
         begun = self._processes(record)
         if record.reason and RUN in begun:
             return record.reason  # a limit of its container, for instance
-        events = self._parts.ledger.events(record.id)
-        told = [event.reason for event in events if event.source == "staging"]
-        said = told[-1] if told else self._stage_in_stderr(record)
+        said = self._told_by_staging(record) or self._stage_in_stderr(record)
         if record.reason and not said and not begun:
             return record.reason  # not even the stage-in was started
         return f"the job did not start, its inputs did not reach the agent: {said}".removesuffix(": ")
+
+    def _told_by_staging(self, record: JobRecord) -> str:
+        """Why the daemon could not send the inputs; empty when it could."""
+        events = self._parts.ledger.events(record.id)
+        return next((event.reason for event in reversed(events) if event.source == "staging"), "")
 
     def _processes(self, record: JobRecord) -> set[str]:
         """Names of the processes that were started in the sandbox, as far as they can be seen."""

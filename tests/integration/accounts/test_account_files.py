@@ -94,6 +94,8 @@ def test_everything_at_once(files: AccountFiles, work: Path) -> None:
     archive = b"".join(files.open_archive(str(work), before, [Member("extra", b"ours", 0o700)]))
     assert b"content" in archive
     assert b"ours" in archive
+    rest = files.open_archive(str(work), before, [Member("extra", b"ours", 0o700)], start=700)
+    assert b"".join(rest) == archive[700:]
     assert files.changed(str(work), before, LONG_AGO, set()) == []
     (work / "new\udcff").write_text("12345")
     assert [(f.name, f.size) for f in files.changed(str(work), before, LONG_AGO, set())] == [("new\udcff", 5)]

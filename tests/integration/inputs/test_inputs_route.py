@@ -62,6 +62,16 @@ def test_the_archive_says_what_it_should_be(site: Site) -> None:
     assert ask(site, path_of(site, job_id), headers={"Range": "bytes=5-9"}) == (200, data)
 
 
+def test_it_goes_on_after_a_restart_of_the_daemon(site: Site) -> None:
+    work = site.directory / "inputs"
+    work.mkdir()
+    (work / "data").write_bytes(bytes(range(256)) * 10_000)
+    path = path_of(site, site.submit(working_directory=str(work)))
+    _, data = ask(site, path)
+    site.restart()
+    assert ask(site, f"{path}?from={len(data) // 2}") == (200, data[len(data) // 2 :])
+
+
 def test_everything_else_is_not_found(site: Site) -> None:
     job_id = site.submit()
     good = path_of(site, job_id)
