@@ -23,6 +23,10 @@ from tests.support.waiting import wait_for
 _NUMBERS = itertools.count(1)
 CLUSTER = "testing"
 
+PATIENT_AGENTS = ("--executor_reregistration_timeout=6secs",)
+"""Flags of agents that are started again: a machine may stand still for longer than the usual two seconds,
+after which they end what they find running."""
+
 
 class Gateway:
     """The daemon's side of a cluster, as far as the adapter is it: started and ended at will."""

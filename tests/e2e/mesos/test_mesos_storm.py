@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 from tests.contract.airavata_caller import Submission
+from tests.support.mesos_framework import PATIENT_AGENTS
 from tests.support.mesos_site import MesosSite, running_mesos_site
 from tests.support.real_mesos import RealMesosFactory
 from tests.support.site import lines
 from tests.support.waiting import wait_for
 
-JOBS_IN_A_WAVE = 4
+JOBS_IN_A_WAVE = 5
 
 
 def wave(site: MesosSite, name: str) -> dict[str, Submission]:
@@ -24,22 +25,19 @@ def wave(site: MesosSite, name: str) -> dict[str, Submission]:
 
 
 def test_each_job_runs_once_whatever_ends(own_real_mesos: RealMesosFactory, tmp_path: Path) -> None:
-    cluster = own_real_mesos(masters=3, agents=2, zookeeper=True)
+    cluster = own_real_mesos(masters=3, agents=2, zookeeper=True, agent_flags=PATIENT_AGENTS)
     cluster.replicated()
     keeper = {"hosts": [cluster.zookeeper_address], "mesos_path": "/mesos", "aurora_path": None}
     settings = {"clusters": {"zookeeper": keeper, "mesos_masters": []}}
     with running_mesos_site(tmp_path, cluster, settings) as site:
         jobs = wave(site, "first")
-        site.kill()
-        site.start()
-        jobs |= wave(site, "second")
         wait_for(lambda: len(lines(tmp_path / "runs")), lambda count: count >= 3, "some run")
         cluster.leader().kill()
-        jobs |= wave(site, "third")
+        jobs |= wave(site, "second")
         site.kill()
         site.start()
         cluster.agents[0].kill()
-        jobs |= wave(site, "fourth")
+        jobs |= wave(site, "third")
         cluster.agents[0].start()
         for job in jobs.values():
             site.finished(job, "COMPLETE", seconds=90)

@@ -13,7 +13,7 @@ import pytest
 from airavata_mesos_plugin.errors import NotReady, OutcomeUnknown
 from airavata_mesos_plugin.jobs import JobPhase
 from tests.realmesos.cluster import RealMesosCluster
-from tests.support.mesos_framework import Gateway, gateway, lines
+from tests.support.mesos_framework import PATIENT_AGENTS, Gateway, gateway, lines
 from tests.support.real_mesos import RealMesosFactory
 from tests.support.waiting import wait_for
 
@@ -169,25 +169,10 @@ def test_another_process_takes_the_framework(shared: Gateway, tmp_path: Path) ->
         second.ended(second.submit("true"))
 
 
-def test_an_agent_restarts_under_its_jobs(own_real_mesos: RealMesosFactory, tmp_path: Path) -> None:
-    cluster = own_real_mesos(agents=1)
-    with gateway(tmp_path, cluster) as own:
-        command, ran, go = own.script("one")
-        key = own.submit(command)
-        own.running(key)
-        cluster.agents[0].kill()
-        cluster.agents[0].start()
-        cluster.registered(1)
-        go.touch()
-        seen = own.ended(key)
-        assert (seen.phase, seen.run) == (JobPhase.COMPLETED, 0)
-        assert lines(ran) == ["run"]
-
-
-def test_the_master_restarts_and_has_forgotten_everything(
+def test_master_and_agent_restart_and_the_master_has_forgotten_everything(
     own_real_mesos: RealMesosFactory, tmp_path: Path
 ) -> None:
-    cluster = own_real_mesos(agents=1)
+    cluster = own_real_mesos(agents=1, agent_flags=PATIENT_AGENTS)
     with gateway(tmp_path, cluster) as own:
         command, ran, go = own.script("one")
         key, waiting = own.submit(command, cpus=3), own.submit("true", cpus=2)
