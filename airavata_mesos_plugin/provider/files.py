@@ -106,7 +106,7 @@ class JobFiles:
             if entry is None:
                 raise NotFound(f"{escape(name)} is not there any more")
             wanted = Entry(name, entry.kind, entry.size, entry.mtime, entry.mode, entry.nlink)
-            with source.transfers(Abort(), 1) as transfers:
+            with source.transfers(Abort(), 1, long=True) as transfers:
                 for _, body in transfers.each([wanted]):
                     if isinstance(body, AiravataMesosError):
                         raise body

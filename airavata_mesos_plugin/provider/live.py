@@ -16,7 +16,8 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.files import SANDBOX, JobFiles
 from airavata_mesos_plugin.provider.output_rules import live_patterns
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.provider.places import PUSH, SHARED, Places
+from airavata_mesos_plugin.provider.places import Places
+from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.store import JobSelection
 

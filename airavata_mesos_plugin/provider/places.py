@@ -13,12 +13,10 @@ from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.local_source import LocalSource
+from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.sandbox.sources import FILES_API
 from airavata_mesos_plugin.sandbox.windows import AgentWindow, LocalWindow, SourceWindow, Window
-
-SHARED, PUSH = "shared", "push"
-"""Methods of outputs that are no sources of files while a job runs."""
 
 REMEMBERED = 4096
 """Sandboxes whose addresses are kept."""

@@ -88,11 +88,16 @@ class SftpSource:
         return offset > 0
 
     def read(self, name: str, limit: int) -> bytes:
+        return self.piece(name, 0, limit)
+
+    def piece(self, name: str, offset: int, length: int) -> bytes:
+        """See `source.ReadsPieces`."""
         with (
             self._pool.session(self._target) as session,
             _opened(session, self._path(name)) as (handle, size),
         ):
-            return b"".join(bytes(piece) for piece in session.content(handle, name, 0, min(size, limit)))
+            end = min(size, offset + length)
+            return b"".join(bytes(part) for part in session.content(handle, name, min(offset, end), end))
 
     def _path(self, name: str) -> str:
         if name:

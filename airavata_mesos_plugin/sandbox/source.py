@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.sandbox.abort import Abort
@@ -124,3 +124,13 @@ class Source(Protocol):
 
     def read(self, name: str, limit: int) -> bytes:
         """A small file, at most ``limit`` bytes of it (65536 at most)."""
+
+
+@runtime_checkable
+class ReadsPieces(Protocol):
+    """A source that gives pieces of files, for whoever follows one."""
+
+    def piece(self, name: str, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes (65536 at most) of one state of a file; empty at its end. Raises as
+        `Source`.
+        """

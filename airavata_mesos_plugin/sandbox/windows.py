@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from airavata_mesos_plugin.errors import NotFound, Refused
-from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, FilesClient
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.source import Entry, Source
+from airavata_mesos_plugin.sandbox.source import Entry, ReadsPieces, Source
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
@@ -62,24 +61,18 @@ class AgentWindow:
 
 
 class SourceWindow:
-    """A sandbox through any source that can begin in the middle of a file."""
+    """A sandbox through any source that gives pieces."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        entry = self._entry(name)
-        length = min(length, PIECE, entry.size - offset)
-        if length <= 0:
-            return b""
-        found = bytearray()
-        with self._source.transfers(Abort(), 1) as transfers:
-            wanted = Entry(name, entry.kind, offset + length, entry.mtime, entry.mode, entry.nlink)
-            for chunk in transfers.rest(wanted, offset).chunks():
-                found += chunk
-                if len(found) >= length:
-                    break
-        return bytes(found[:length])
+        if not isinstance(self._source, ReadsPieces):
+            raise Refused(
+                f"{escape(name)} cannot be read piece by piece",
+                advice="airavata-mesos get takes it whole",
+            )
+        return self._source.piece(name, offset, min(length, PIECE))
 
     def size(self, name: str) -> int:
         return self._entry(name).size

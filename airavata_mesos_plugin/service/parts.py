@@ -72,6 +72,7 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
         files=files,
         clock=clock,
         staging_url=staging_url,
+        openers=openers,
         sftp=sftp,
         script_filters=(lambda script: silence(script)[0],),
         outputs_due=threading.Event(),

@@ -14,6 +14,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.testing.airavata_caller import Submission
 from airavata_mesos_plugin.testing.programs import own_environment
 from tests.support.site import Site, SiteFactory
+from tests.support.ssh_agents import agents_sshd
 from tests.support.waiting import wait_for
 
 WAIT = "until [ -e {0} ]; do sleep 0.05; done"
@@ -364,3 +365,32 @@ def test_named_files_come_by_themselves_while_the_job_runs(own_site: SiteFactory
     site.finished(job, "COMPLETE")
     assert content() == {"a.log": "1\n2\n3\n", "sub/b": "s\n", "other": "x\n"}
     assert not [path.name for path in work.iterdir() if "airavata-" in path.name]
+
+
+def test_files_of_running_jobs_over_sftp(own_site: SiteFactory, followers: Followers, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    with agents_sshd(tmp_path / "ssh") as sftp:
+        site = own_site(clusters={"sftp": sftp}, queues={"outputs": {"method": "sftp"}})
+        job = running(site, f"head -c 200000 /dev/urandom > data; echo 1; {WAIT.format(end)}; echo 2 >> data")
+        has(site, job, "data")
+        first = followers.follow(site, "--file", "data", job.job_id)
+        wait_for(lambda: len(first.data), lambda size: size == 200_000, "all bytes")
+        taken = site.cli("get", job.job_id, "data", "--to", str(tmp_path / "to"))
+        assert table(taken.stdout) == {"data": "200000"}
+        assert (tmp_path / "to" / "data").read_bytes() == first.data
+        end.touch()
+        assert first.ended() == (job.directory / "data").read_bytes()
+        assert site.cli("logs", job.job_id).stdout == "1\n"
+
+
+def test_files_of_running_jobs_that_cannot_be_reached(own_site: SiteFactory, tmp_path: Path) -> None:
+    site = own_site(queues={"outputs": {"method": "push"}})
+    end, begun = tmp_path / "end", tmp_path / "begun"
+    job = site.accepted(f"echo out; touch {begun}; {WAIT.format(end)}")
+    wait_for(begun.exists, bool, "the script")
+    site.in_phase(job, "running")
+    refused = site.cli("logs", job.job_id, code=1)
+    assert "sends its files when it is over" in refused.stderr
+    end.touch()
+    site.finished(job, "COMPLETE")
+    assert site.cli("logs", job.job_id).stdout == "out\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airavata_mesos_plugin.errors import NotFound, TransferError
+from airavata_mesos_plugin.errors import NotFound, Refused, TransferError
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.sources import Sources
 from airavata_mesos_plugin.sandbox.tail import Tail
@@ -88,14 +88,13 @@ def test_a_failing_agent_is_told(agent: Agent, window: Window) -> None:
         tail.step(tail.begin(), LIMIT)
 
 
-def test_a_source_without_offsets_says_what_is_there(
-    agent: Agent, client: FilesClient, sandbox: Path
-) -> None:
+def test_a_source_without_pieces_says_what_is_there(agent: Agent, client: FilesClient, sandbox: Path) -> None:
     (sandbox / "out").write_bytes(b"12345")
     with Sources(client).open(agent.address) as source:
         window = SourceWindow(source)
         assert window.size("out") == 5
-        assert window.read("out", 5, 10) == b""
         assert {name: seen.size for name, seen in window.files("").items()} == {"out": 5}
         with pytest.raises(NotFound, match=r"no\\nsuch"):
             window.size("no\nsuch")
+        with pytest.raises(Refused, match="piece by piece"):
+            window.read("out", 0, 1)
