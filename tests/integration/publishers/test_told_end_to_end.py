@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.airavata_script import JobScript
 from tests.support.airavata_mail import read
-from tests.support.site import Site, SiteFactory
+from tests.support.site import Site, SiteFactory, running_site
 from tests.support.status_servers import MailServer, RestProxy
 from tests.support.waiting import wait_for
 
@@ -33,10 +33,24 @@ class Seen:
             self.files = {path.name: path.read_text() for path in found}
 
 
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, RestProxy]]:
+    proxy = RestProxy()
+    try:
+        settings = {"airavata": {**QUICK, "kafka_rest": {"endpoint": proxy.endpoint}}}
+        with running_site(tmp_path_factory.mktemp("told"), settings=settings) as site:
+            yield site, proxy
+    finally:
+        proxy.close()
+
+
 @pytest.fixture
-def told_site(own_site: SiteFactory, proxies: Proxies) -> tuple[Site, RestProxy]:
-    proxy = proxies()
-    return own_site(airavata={**QUICK, "kafka_rest": {"endpoint": proxy.endpoint}}), proxy
+def told_site(common: tuple[Site, RestProxy]) -> tuple[Site, RestProxy]:
+    """A site, and its proxy that has heard of nothing; a test leaves no job that runs."""
+    _, proxy = common
+    proxy.calls.clear()
+    proxy.records.clear()
+    return common
 
 
 @pytest.mark.parametrize(
@@ -57,6 +71,7 @@ def test_a_job_that_ends(
     wait_for(lambda: proxy.statuses, words.__eq__, "told")
     assert seen.files == {"App.stdout": "one\n", "result.txt": "two\n"}
     assert {record["jobName"] for record in proxy.records} == {job.job_name}
+    wait_for(lambda: site.show(job)["announced"][0]["waiting"], [].__eq__, "known to be told")
     shown = site.cli("show", job.job_id).stdout
     last = shown.strip().splitlines()[-1].split("\t")
     assert last[:2] == ["kafka_rest", f"ACTIVE, {state}"]
@@ -69,10 +84,12 @@ def test_a_job_that_is_cancelled_while_it_runs(told_site: tuple[Site, RestProxy]
     seen = Seen(proxy, work)
     job = site.accepted(JobScript(work, "echo one; sleep 600"))
     wait_for(lambda: proxy.statuses, ["RUNNING"].__eq__, "told of the start")
+    site.wrote(job.job_id, "one\n")
     wait_for(lambda: site.airavata.letters(job.job_id), "R".__eq__, "running")
     site.airavata.cancel(job.job_id)
     site.finished(job, "CANCELED")
     wait_for(lambda: proxy.statuses, ["RUNNING", "CANCELED"].__eq__, "told of the end")
+    wait_for(lambda: site.show(job)["announced"][0]["waiting"], [].__eq__, "known to be told")
     assert "App.stdout" in seen.files
 
 
