@@ -47,7 +47,7 @@ def test_rotation_between_two_questions_of_one_look(agent: Agent, window: Window
     out.write_bytes(b"one " * 500)
     tail = Tail(window, ".logs/run/0/stdout", rotated=True)
     step = tail.step(tail.begin(), LIMIT)
-    moved = []
+    moved: list[int] = []
 
     def rotate(_: Handler) -> bool:
         if not moved:
