@@ -16,6 +16,7 @@ import os
 import re
 import threading
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,10 +88,12 @@ class Manifest:
         self._note("part", entry, inode, at_once=True)
 
     def _note(self, kind: str, entry: Entry, inode: int, *, at_once: bool) -> None:
-        line = [kind, entry.name, entry.size, entry.mtime, inode, entry.sha256]
+        # Put together here: this is done for each of very many small files.
+        name = encode_basestring_ascii(entry.name)
+        line = f'["{kind}",{name},{entry.size},{entry.mtime},{inode},"{entry.sha256}"]\n'
         with self._lock:
             self._empty = False
-            self._lines.append(_line(line))
+            self._lines.append(line)
             if at_once or len(self._lines) >= _UNWRITTEN:
                 self._flush()
 

@@ -77,9 +77,7 @@ class Place:
         try:
             with self._root.parent(entry.name, self._mode) as (fd, base):
                 part = layout.part_name(base, self._job_id)
-                if not offset:
-                    remove_at(fd, part)
-                opened = os.open(part, _APPEND, dir_fd=fd) if offset else create_at(fd, part)
+                opened = os.open(part, _APPEND, dir_fd=fd) if offset else _create(fd, part)
                 try:
                     with _closing(opened):
                         self._write(entry, body, tally, opened, offset)
@@ -217,6 +215,14 @@ def remove_parts(root: Root, job_id: int, keep: frozenset[str] = frozenset()) ->
             raise local_error(error, directory or ".") from error
         finally:
             os.close(fd)
+
+
+def _create(fd: int, part: str) -> int:
+    try:
+        return create_at(fd, part)
+    except FileExistsError:  # of a try that left no manifest
+        remove_at(fd, part)
+        return create_at(fd, part)
 
 
 def _link_at(fd: int, base: str) -> str | None:

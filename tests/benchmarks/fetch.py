@@ -1,4 +1,4 @@
-"""Outputs fetched from the minicluster's agent against curl doing the same, from and to the same disk."""
+"""Outputs fetched from the minicluster's agent against curl and wget doing the same, on the same disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -22,11 +22,13 @@ from .cluster import document, minicluster
 from .measure import BenchmarkFailed, Figures, print_table, program, run_process, verdict, wait_until
 
 LARGE_BYTES = 1_000_000_000
-SMALL_FILES = 5000
+SMALL_FILES = 10_000
 SMALL_BYTES = 4096
 ROUNDS = 5
 
 _DISK_MB = 4096
+_WGET = ("-q", "-P")
+_CURL = ("-q", "-s", "-S", "--fail", "--config")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class _Outputs:
     address: SandboxAddress
     path: Path
     names: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        return sum((self.path / name).stat().st_size for name in self.names)
 
     def check(self, directory: Path, *, content: bool) -> None:
         """Raise BenchmarkFailed unless ``directory`` holds these files and nothing else."""
@@ -50,8 +56,8 @@ class _Outputs:
 
 
 def run() -> None:
-    """Print two tables. Raises BenchmarkFailed when a job, a fetch or curl fails."""
-    curl = program("curl")
+    """Print the tables. Raises BenchmarkFailed when a job, a fetch or a peer fails."""
+    curl, wget = program("curl"), program("wget")
     with minicluster() as (directory, settings):
         scheduler = AuroraScheduler(settings.clusters[0], SystemClock())
         try:
@@ -64,8 +70,17 @@ def run() -> None:
                 f"head -c {SMALL_FILES * SMALL_BYTES} /dev/urandom | split -b {SMALL_BYTES} -a 4 -d - out-",
                 tuple(f"out-{number:04}" for number in range(SMALL_FILES)),
             )
-            _compare(curl, directory, large, f"One output of {LARGE_BYTES / 1e9:g} GB", 0.9)
-            _compare(curl, directory, small, f"{SMALL_FILES} outputs of {SMALL_BYTES} bytes", 1.0)
+            config = _curl_config(directory, large)
+            peers = {"curl, one process": [curl, *_CURL, str(config)]}
+            whole = _compare(directory, large, f"One output of {LARGE_BYTES / 1e9:g} GB", 0.95, peers)
+            config = _curl_config(directory, small)
+            peers = {
+                "curl, one after the other": [curl, *_CURL, str(config)],
+                "curl --parallel": [curl, "--parallel", "--parallel-max", "8", *_CURL, str(config)],
+                "wget": [wget, *_WGET, str(directory / "target"), "-i", str(_wget_list(directory, small))],
+            }
+            many = _compare(directory, small, f"{SMALL_FILES} outputs of {SMALL_BYTES} bytes", 1.0, peers)
+            _resume(directory, [(large, whole, 0.9), (large, whole, 0.99), (small, many, 0.9)])
         finally:
             scheduler.close()
 
@@ -91,30 +106,34 @@ def _produce(scheduler: AuroraScheduler, sandboxes: Path, command: str, names: S
     return _Outputs(address, found[0], tuple(names))
 
 
-def _compare(curl: str, directory: Path, outputs: _Outputs, title: str, goal: float) -> None:
-    """Fetch in turn by us and by curl. The goal is a speed relative to curl's."""
-    ours, theirs = Figures("our fetch"), Figures("curl, one process, kept-alive")
-    config = _curl_config(directory, outputs)
+def _compare(
+    directory: Path, outputs: _Outputs, title: str, goal: float, peers: Mapping[str, Sequence[str]]
+) -> float:
+    """Fetch in turn by us and by the peers; returns our seconds. The goal is a speed relative to theirs."""
+    ours = Figures("our fetch")
+    theirs = {name: Figures(name) for name in peers}
     peaks: list[tuple[float, float]] = []
-    total = sum((outputs.path / name).stat().st_size for name in outputs.names)
     for turn in range(-1, ROUNDS):
-        for figures in (ours, theirs):
+        for figures in (ours, *theirs.values()):
             target = _empty(directory / "target")
             os.sync()  # so that nobody pays for what the one before has written
             if figures is ours:
                 seconds, cpu, peak = _our_fetch(outputs, target)
                 peaks.append(peak)
             else:
-                seconds, cpu = _curl_fetch(curl, config, target)
+                seconds, cpu = _peer_fetch(peers[figures.name], target)
+                if figures.name == "wget":
+                    _named_by_wget(outputs, target)
             outputs.check(target, content=turn < 0)
             if turn >= 0:
                 figures.seconds.append(seconds)
                 figures.cpu_seconds.append(cpu)
     shutil.rmtree(directory / "target")
-    speed = theirs.median / ours.median
     word = f">= {goal}" if goal < 1 else f"> {goal:g}"
     rows = []
-    for figures in (ours, theirs):
+    total = outputs.size
+    for figures in (ours, *theirs.values()):
+        speed = figures.median / ours.median
         mine = figures is ours
         rows.append(
             [
@@ -123,60 +142,101 @@ def _compare(curl: str, directory: Path, outputs: _Outputs, title: str, goal: fl
                 f"{total / figures.median / 1e6:.0f}",
                 f"{len(outputs.names) / figures.median:.0f}",
                 f"{figures.cpu_median / total * 1e9:.2f}",
-                f"{speed:.2f}" if mine else "",
-                verdict(word, speed >= goal if goal < 1 else speed > goal) if mine else "",
+                "" if mine else f"{speed:.2f}",
+                "" if mine else verdict(word, speed >= goal if goal < 1 else speed > goal),
             ]
         )
     columns = (
-        "",
-        "median ms",
-        "least",
-        "most",
-        "CPU ms",
-        "MB/s",
-        "files/s",
-        "CPU s/GB",
-        "speed ratio",
-        "goal",
+        *("", "median ms", "least", "most", "CPU ms", "MB/s", "files/s", "CPU s/GB"),
+        *("our speed to it", "goal"),
     )
     print_table(title, columns, rows)
+    highest = max(after for _, after in peaks)
     print(
-        f"  peak memory of our process: {max(peak for _, peak in peaks):.0f} MiB,"
+        f"  peak memory of our process: {highest:.0f} MiB {verdict('< 150', highest < 150)},"
         f" of it before the fetch {max(before for before, _ in peaks):.0f} MiB\n"
     )
+    return ours.median
+
+
+def _resume(directory: Path, cases: Sequence[tuple[_Outputs, float, float]]) -> None:
+    """How long a fetch takes that goes on after another one was broken off."""
+    rows = []
+    for outputs, whole, part in cases:
+        figures = Figures("")
+        brought = 0
+        for _ in range(ROUNDS):
+            target = _empty(directory / "target")
+            child = _child(outputs, target, str(int(outputs.size * part)))
+            outputs.check(target, content=True)
+            figures.seconds.append(float(child["seconds"]))
+            brought = int(child["bytes"])
+        rows.append(
+            [
+                f"{len(outputs.names)} outputs, after {part:.0%}",
+                *figures.milliseconds(0)[:3],
+                f"{brought / 1e6:.1f}",
+                f"{figures.median / whole:.2f}",
+            ]
+        )
+    shutil.rmtree(directory / "target")
+    columns = ("", "median ms", "least", "most", "MB fetched", "time to that of a whole fetch")
+    print_table("A fetch that goes on after a break", columns, rows)
 
 
 def _our_fetch(outputs: _Outputs, target: Path) -> tuple[float, float, tuple[float, float]]:
-    """Seconds, CPU seconds, and the peak of memory in MiB before and after.
+    """Seconds, CPU seconds, and the peak of memory in MiB before and after."""
+    figures = _child(outputs, target)
+    return figures["seconds"], figures["cpu_seconds"], (figures["peak_mib_before"], figures["peak_mib"])
 
-    The clock runs inside the child: the daemon, whose part this is, has long been started.
-    """
+
+def _child(outputs: _Outputs, target: Path, *more: str) -> dict[str, float]:
+    """The clock runs inside the child: the daemon, whose part this is, has long been started."""
     module = f"{__package__}.fetch_child"
+    address = outputs.address
     child = run_process(
-        [sys.executable, "-m", module, outputs.address.agent_url, outputs.address.path, str(target)],
+        [sys.executable, "-m", module, address.agent_url, address.path, str(target), *more],
         dict(os.environ),
     )
     if child.exit_code != 0:
         raise BenchmarkFailed(f"our fetch: {child.describe()}")
-    figures = json.loads(child.stdout)
-    return figures["seconds"], figures["cpu_seconds"], (figures["peak_mib_before"], figures["peak_mib"])
+    figures: dict[str, float] = json.loads(child.stdout)
+    return figures
 
 
-def _curl_fetch(curl: str, config: Path, target: Path) -> tuple[float, float]:
+def _peer_fetch(argv: Sequence[str], target: Path) -> tuple[float, float]:
     """Seconds and CPU seconds of the whole process, whose start takes some 10 ms."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(target)}
-    child = run_process([curl, "-q", "-s", "-S", "--fail", "--config", str(config)], environment)
+    child = run_process(argv, environment)
     if child.exit_code != 0:
-        raise BenchmarkFailed(f"curl: {child.describe()}")
+        raise BenchmarkFailed(f"{argv[0]}: {child.describe()}")
     return child.seconds, child.cpu_seconds
+
+
+def _url(outputs: _Outputs, name: str) -> str:
+    virtual = quote(f"{outputs.address.path}/{name}", safe="/")
+    return f"{outputs.address.agent_url}/files/download?path={virtual}"
+
+
+def _wget_list(directory: Path, outputs: _Outputs) -> Path:
+    """There is nothing that wget -r could follow: an agent's listings are JSON."""
+    path = directory / "wget.list"
+    path.write_text("".join(_url(outputs, name) + "\n" for name in outputs.names))
+    return path
+
+
+def _named_by_wget(outputs: _Outputs, target: Path) -> None:
+    """Give the files their names; wget takes those of the addresses."""
+    for name in outputs.names:
+        made = "download?" + _url(outputs, name).partition("?")[2].replace("/", "%2F")
+        (target / made).rename(target / name)
 
 
 def _curl_config(directory: Path, outputs: _Outputs) -> Path:
     path = directory / "curl.conf"
     lines = []
     for name in outputs.names:
-        virtual = quote(f"{outputs.address.path}/{name}", safe="/")
-        lines.append(f'url = "{outputs.address.agent_url}/files/download?path={virtual}"')
+        lines.append(f'url = "{_url(outputs, name)}"')
         lines.append(f'output = "{directory / "target" / name}"')
     path.write_text("\n".join(lines) + "\n")
     return path
