@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -394,3 +395,47 @@ def test_files_of_running_jobs_that_cannot_be_reached(own_site: SiteFactory, tmp
     end.touch()
     site.finished(job, "COMPLETE")
     assert site.cli("logs", job.job_id).stdout == "out\n"
+
+
+def test_sizes_and_rates_are_for_terminals(site: Site, tmp_path: Path) -> None:
+    job = site.accepted("head -c 30000000 /dev/zero > large; echo x > small")
+    site.finished(job, "COMPLETE")
+    quiet = site.cli("get", job.job_id, "large", "small", "--to", str(tmp_path / "quiet"))
+    assert quiet.stderr == ""
+    ours, theirs = os.openpty()
+    done = subprocess.Popen(
+        [*site.cli_command(), "get", job.job_id, "large", "small", "--to", str(tmp_path / "to")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=own_environment(TERM="xterm", COLUMNS="100"),
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other side is closed
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert done.wait(60) == 0
+    assert b"large" in shown
+    assert b"MiB" in shown
+    assert (tmp_path / "to" / "large").stat().st_size == 30_000_000
+
+
+def test_a_reader_that_has_seen_enough(site: Site) -> None:
+    job = site.accepted("seq 100000")
+    site.finished(job, "COMPLETE")
+    process = subprocess.Popen(
+        [*site.cli_command(), "logs", job.job_id],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=own_environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"1\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(60) == 0
