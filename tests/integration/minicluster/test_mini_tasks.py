@@ -167,7 +167,8 @@ def rotated(size: int, backups: int) -> dict[str, object]:
 
 
 def test_logs_rotate_by_size(probe: Probe, work_dir: Path) -> None:
-    cmdline = "for i in $(seq 1000 1999); do echo line $i; done; echo last words >&2"
+    # So much that three older logs come about however much is read at once.
+    cmdline = "for i in $(seq 1000 5999); do echo line $i; done; echo last words >&2"
     data = thermos(process("main", cmdline, logger=rotated(2000, 3)))
     _, run = finished(probe, work_dir, "rotated", data)
     logs = run / "sandbox" / ".logs" / "main" / "0"
@@ -177,7 +178,7 @@ def test_logs_rotate_by_size(probe: Probe, work_dir: Path) -> None:
     parts = [(logs / f"stdout.{number}").read_text() for number in (3, 2, 1)]
     assert all(2000 <= len(part) <= 2000 + 4096 for part in parts)
     everything = "".join([*parts, (logs / "stdout").read_text()])
-    written = "".join(f"line {number}\n" for number in range(1000, 2000))
+    written = "".join(f"line {number}\n" for number in range(1000, 6000))
     assert written.endswith(everything)
     assert (logs / "stderr").read_text() == "last words\n"
 
