@@ -45,10 +45,10 @@ class UriSettings(Settings):
 class InputSettings(Settings):
     """How the jobs of a queue get their inputs."""
 
-    method: Literal["http", "mesos_fetcher", "shared"] = Field(
+    method: Literal["http", "mesos_fetcher", "sftp", "shared"] = Field(
         "http",
         description="http: agents download them from the daemon; mesos_fetcher: Mesos does, before the task"
-        " starts; shared: agents see the working directory",
+        " starts; sftp: the daemon writes them into the sandbox; shared: agents see the working directory",
     )
     uris: tuple[UriSettings, ...] = Field((), description="what Mesos' fetcher brings besides")
     shared_path_map: Mapping[str, str] = Field(

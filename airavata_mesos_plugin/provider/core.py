@@ -13,6 +13,7 @@ from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, Sand
 from airavata_mesos_plugin.jobs import JobEvent, JobPhase, JobRecord, JobRequest, PastAttempt
 from airavata_mesos_plugin.provider import output_rules
 from airavata_mesos_plugin.provider.control import Control
+from airavata_mesos_plugin.provider.deliveries import Deliveries
 from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.files import JobFiles
 from airavata_mesos_plugin.provider.following import STEP_BYTES, Cursor, Followed, Following
@@ -67,6 +68,9 @@ class Provider:
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
         self.pushes = Pushes(parts, self.collector.arrived)
+        self.deliveries = (
+            Deliveries(parts, self.inputs, self.collector.address, parts.sftp.open) if parts.sftp else None
+        )
         self.places = Places(parts, self.collector)
         self.files = JobFiles(parts, self.places)
         self.live = LiveOutputs(parts, self.places, self.files)

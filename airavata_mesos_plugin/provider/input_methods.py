@@ -53,6 +53,16 @@ class FetcherInputs:
         return snapshot_text
 
 
+class SftpInputs:
+    """The daemon writes everything into the sandbox, once the stage-in waits for it (`deliveries`)."""
+
+    def stage_in(self, queue: QueueSettings, url: str) -> StageIn:
+        return StageIn(queue.inputs.method, url)
+
+    def sent(self, snapshot_text: str) -> str:
+        return snapshot_text
+
+
 class SharedInputs:
     """The job runs in the working directory itself; only the control files are downloaded."""
 
@@ -66,6 +76,7 @@ class SharedInputs:
 METHODS: Mapping[str, InputMethod] = {
     "http": HttpInputs(),
     "mesos_fetcher": FetcherInputs(),
+    "sftp": SftpInputs(),
     "shared": SharedInputs(),
 }
 

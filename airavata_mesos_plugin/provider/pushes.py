@@ -12,6 +12,9 @@ from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.origins import PUSH
 from airavata_mesos_plugin.sandbox.tickets import Purpose
 
+STAGING = "staging"
+"""Source of what is told about inputs in a job's history."""
+
 SAID_LINES = 3
 """How much of what a failed stage-in said goes into the job's record."""
 
@@ -60,6 +63,7 @@ class Pushes:
             with self._lock:
                 self._at_work.discard(record.id)
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        if lines:
-            self._parts.ledger.note(record.id, source="staging", reason="; ".join(lines[-SAID_LINES:]))
+        # What the daemon itself noted about the inputs says more than what the agent saw of it.
+        if lines and all(event.source != STAGING for event in self._parts.ledger.events(record.id)):
+            self._parts.ledger.note(record.id, source=STAGING, reason="; ".join(lines[-SAID_LINES:]))
         self._arrived(record.id)

@@ -27,6 +27,7 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     UnsafePath,
 )
+from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.paths import components, escape
@@ -39,6 +40,11 @@ from airavata_mesos_plugin.sandbox.ssh import Target
 MOST_ENTRIES = 1_000_000
 """More are not listed in one directory."""
 
+MOST_CONTROL_FILES = 1000
+WANTED, ARCHIVE, HERE, REFUSED = "inputs.wanted", "inputs.tar", "inputs.here", "inputs.refused"
+"""Files between the stage-in and us, in `layout.CONTROL_DIRECTORY` of the sandbox."""
+
+_STARTED = "started"  # the wrapper's
 _OPENING = 32  # files that are opened ahead of their turn
 _LATEST = "/runs/latest"
 _VIRTUAL = "/frameworks/"  # how `SandboxAddress.path` begins when it is made of ids (Mesos 1.5)
@@ -98,6 +104,53 @@ class SftpSource:
         ):
             end = min(size, offset + length)
             return b"".join(bytes(part) for part in session.content(handle, name, min(offset, end), end))
+
+    def wanted(self) -> int | None:
+        """From which byte on the stage-in waits for the inputs' archive; None when it does not wait."""
+        with self._pool.session(self._target) as session:
+            control = self._control(session)
+            if control is None:
+                return None
+            there = dict(session.entries(control, MOST_CONTROL_FILES))
+            if WANTED not in there or {HERE, REFUSED, _STARTED} & there.keys():
+                return None
+            return there[ARCHIVE].size if ARCHIVE in there else 0
+
+    def begun(self) -> bool:
+        """Whether the wrapper has begun to run the job."""
+        with self._pool.session(self._target) as session:
+            control = self._control(session)
+            names = {name for name, _ in session.entries(control, MOST_CONTROL_FILES)} if control else set()
+            return _STARTED in names
+
+    def deliver(self, start: int, archive: Iterator[bytes]) -> None:
+        """Write the archive from byte ``start`` on, then tell the stage-in that it is whole.
+
+        Raises what ``archive`` raises, and TransferError; what was written stays for the next try.
+        """
+        with self._pool.session(self._target, long=True) as session:
+            control = self._control(session)
+            if control is None:
+                raise SandboxGone(f"{self._target} no longer has the sandbox")
+            session.put(f"{control}/{ARCHIVE}", start, archive)
+            session.put(f"{control}/{HERE}", 0, ())
+
+    def refuse(self, reason: str) -> None:
+        """Tell the stage-in that nothing will come."""
+        with self._pool.session(self._target) as session:
+            control = self._control(session)
+            if control is not None:
+                session.put(f"{control}/{REFUSED}", 0, [f"stage_in: {reason}\n".encode()])
+
+    def _control(self, session: Session) -> str | None:
+        """Our directory in the sandbox; None when it is not there yet."""
+        path = self._path(layout.CONTROL_DIRECTORY)
+        try:
+            if session.real_path(path) == path and session.look(path).kind in ("d", "?"):
+                return path
+        except NotFound:
+            return None
+        raise UnsafePath(f"{layout.CONTROL_DIRECTORY} is not ours at {self._target}")
 
     def _path(self, name: str) -> str:
         if name:

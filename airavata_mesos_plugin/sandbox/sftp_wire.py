@@ -59,7 +59,7 @@ class Status(IntEnum):
 READ = 0x1
 WRITE = 0x2
 CREATE = 0x8
-TRUNCATE = 0x10
+EXCLUSIVE = 0x20
 
 _SIZE, _OWNER, _PERMISSIONS, _TIMES, _EXTENDED = 0x1, 0x2, 0x4, 0x8, 0x80000000
 _WORD = struct.Struct(">I")

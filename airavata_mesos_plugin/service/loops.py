@@ -37,6 +37,13 @@ LIVE_JOBS = 2
 """Jobs whose live outputs are brought at the same time."""
 
 
+DELIVERY_SECONDS = 0.5
+"""Between two looks for jobs that wait for the daemon to write their inputs."""
+
+DELIVERIES = 8
+"""Jobs whose inputs are written at the same time."""
+
+
 class Loops:
     """Starts and ends the threads."""
 
@@ -46,6 +53,7 @@ class Loops:
         self._stop = stop
         self._threads: list[threading.Thread] = []
         self._live_pool = ThreadPoolExecutor(LIVE_JOBS, thread_name_prefix="live")
+        self._delivery_pool = ThreadPoolExecutor(DELIVERIES, thread_name_prefix="delivery")
         fetch = parts.settings.fetch
         self._pool = ThreadPoolExecutor(fetch.jobs + fetch.long_jobs, thread_name_prefix="fetch")
 
@@ -55,6 +63,8 @@ class Loops:
             self._spawn(f"cluster-{cluster.name}", ClusterLoop(self._provider, self._parts, cluster).run)
         self._spawn("outputs", self._outputs)
         self._spawn("live", self._live)
+        if self._provider.deliveries is not None:
+            self._spawn("deliveries", self._deliver)
 
     def close(self) -> None:
         """End all threads and wait for them."""
@@ -66,7 +76,7 @@ class Loops:
             thread.join()
         for job_id in self._provider.live.under_way():
             self._provider.live.leave(job_id)
-        for pool in (self._live_pool, self._pool):
+        for pool in (self._delivery_pool, self._live_pool, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
@@ -90,6 +100,15 @@ class Loops:
             for job_id in guarded(self._provider.live.take_due, none):
                 with contextlib.suppress(RuntimeError):  # the pool has been closed meanwhile
                     self._live_pool.submit(guarded, partial(self._provider.live.bring, job_id), None)
+
+    def _deliver(self, stop: threading.Event) -> None:
+        deliveries = self._provider.deliveries
+        assert deliveries is not None
+        while not self._parts.clock.wait(stop, DELIVERY_SECONDS):
+            none: list[int] = []
+            for job_id in guarded(deliveries.take_due, none):
+                with contextlib.suppress(RuntimeError):  # the pool has been closed meanwhile
+                    self._delivery_pool.submit(guarded, partial(deliveries.deliver, job_id), None)
 
     def _collect_all(self, jobs: Iterable[int]) -> None:
         for job_id in jobs:

@@ -25,6 +25,15 @@ def sftp_outputs(directory: Path) -> Iterator[Settings]:
         yield {"clusters": {"sftp": sftp}, "queues": {"outputs": {"method": "sftp"}}}
 
 
+def sftp_both_ways(directory: Path) -> Iterator[Settings]:
+    with agents_sshd(directory / "ssh") as sftp:
+        yield {
+            "clusters": {"sftp": sftp},
+            "queues": {"inputs": {"method": "sftp"}, "outputs": {"method": "sftp"}},
+            "staging": {"advertise": "http://agents.cannot.reach.us.invalid"},
+        }
+
+
 def push(_directory: Path) -> Iterator[Settings]:
     yield {"queues": {"outputs": {"method": "push"}}}
 
@@ -32,6 +41,7 @@ def push(_directory: Path) -> Iterator[Settings]:
 WAYS: Mapping[str, Callable[[Path], Iterator[Settings]]] = {
     "shared": shared,
     "sftp-outputs": sftp_outputs,
+    "sftp": sftp_both_ways,
     "push": push,
 }
 

@@ -311,3 +311,55 @@ def test_a_transfer_that_is_aborted(pool: SftpPool, box: Path) -> None:
     assert pool.idle == 0
     (box / "large").unlink()
     assert source(pool, box).entries("") == []
+
+
+def test_inputs_are_written_once_they_are_wanted(pool: SftpPool, box: Path) -> None:
+    given = source(pool, box)
+    assert given.wanted() is None
+    control = box / ".airavata-mesos"
+    control.mkdir()
+    assert given.wanted() is None
+    (control / "inputs.wanted").touch()
+    assert given.wanted() == 0
+    content = os.urandom(5_000_000)
+
+    def broken() -> Iterator[bytes]:
+        yield content[:2_000_000]
+        raise TransferError("a hole in the road")
+
+    with pytest.raises(TransferError, match="hole"):
+        given.deliver(0, broken())
+    start = given.wanted()
+    assert start is not None
+    assert start <= 2_000_000
+    given.deliver(start, iter([content[start:4_500_000], content[4_500_000:]]))
+    assert (control / "inputs.tar").read_bytes() == content
+    assert (control / "inputs.here").exists()
+    assert given.wanted() is None
+    assert not given.begun()
+    (control / "started").touch()
+    assert given.begun()
+
+
+def test_inputs_are_not_written_through_links(pool: SftpPool, box: Path, tmp_path: Path) -> None:
+    given = source(pool, box)
+    control = box / ".airavata-mesos"
+    control.mkdir()
+    (control / "inputs.wanted").touch()
+    victim = tmp_path / "victim"
+    (control / "inputs.tar").symlink_to(victim)
+    with pytest.raises(UnsafePath):
+        given.deliver(0, iter([b"x"]))
+    assert not victim.exists()
+    (control / "inputs.tar").unlink()
+    (control / "inputs.refused").symlink_to(victim)
+    with pytest.raises(UnsafePath):
+        given.refuse("changed")
+    assert not victim.exists()
+    (control / "inputs.refused").unlink()
+    given.refuse("the input x was changed")
+    assert (control / "inputs.refused").read_text() == "stage_in: the input x was changed\n"
+    control.rename(box / "other")
+    control.symlink_to("other")
+    with pytest.raises(UnsafePath):
+        given.deliver(0, iter([b"x"]))
