@@ -27,6 +27,7 @@ class Road:
         place = urlsplit(target)
         self._target = (place.hostname or "", place.port or 0)
         self.holes: deque[Hole] = deque()
+        self._open: list[socket.socket] = []
         self.requests: list[str] = []
         self.cuts: list[float] = []  # when an answer was cut, as `time.monotonic` tells it
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -38,6 +39,9 @@ class Road:
         """End everything."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for connection in self._open:  # the daemon keeps them for other requests
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
 
@@ -54,6 +58,7 @@ class Road:
 
     def _carry(self, agent: socket.socket, hole: Hole) -> None:
         with agent, socket.create_connection(self._target) as daemon, contextlib.suppress(OSError):
+            self._open.append(daemon)
             request = b""
             while b"\r\n\r\n" not in request:
                 piece = agent.recv(65536)
