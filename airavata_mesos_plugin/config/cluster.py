@@ -51,8 +51,10 @@ class ClusterSettings(Settings):
     )
     zookeeper: ZooKeeperSettings | None = Field(None, description="where leaders are announced")
     authentication: AuthenticationSettings = AuthenticationSettings()
-    mesos_authentication: AuthenticationSettings = AuthenticationSettings()
-    tls: TlsSettings = Field(TlsSettings(), description="for schedulers and Mesos masters")
+    mesos_authentication: AuthenticationSettings = Field(
+        AuthenticationSettings(), description="towards Mesos masters and agents"
+    )
+    tls: TlsSettings = Field(TlsSettings(), description="for schedulers, Mesos masters and agents")
     mesos: MesosSettings = Field(MesosSettings(), description="for the kind mesos")
     framework_name: str = Field("Aurora", description="name under which the scheduler is registered at Mesos")
     protocol: Literal["auto", "binary", "json"] = Field(
@@ -67,6 +69,12 @@ class ClusterSettings(Settings):
     sftp: SftpSettings | None = Field(None, description="SSH to the agents, for queues with the method sftp")
     limits: LimitSettings = LimitSettings()
     embedded: bool = Field(False, description="started and stopped by the daemon itself")
+
+    @property
+    def agent_access(self) -> str:
+        """Name of this cluster if its agents want credentials or special certificates, else empty."""
+        open_to_all = self.mesos_authentication.mechanism == "none" and self.tls == TlsSettings()
+        return "" if open_to_all else self.name
 
     @model_validator(mode="after")
     def _leaders_can_be_found(self) -> ClusterSettings:

@@ -18,6 +18,9 @@ class FetchSettings(Settings):
     long_seconds: float = Field(15.0, gt=0, description="after this a fetch makes way for other jobs")
     connections: int = Field(8, gt=0, description="connections to one agent")
     read_timeout_seconds: float = Field(60.0, gt=0, description="longest silence of an agent")
+    least_bytes_per_second: float = Field(
+        16.0, ge=0, description="an agent that sends less for that long counts as silent; 0: any will do"
+    )
     attempts: int = Field(5, gt=0, description="tries until a fetch counts as failed")
     retry_seconds: float = Field(5.0, ge=0, description="pause before the second try; it doubles")
 

@@ -31,8 +31,10 @@ from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress
 from airavata_mesos_plugin.sandbox.origins import SFTP
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
 from airavata_mesos_plugin.sandbox.relay import SOCKET_DETAIL, SOCKETS, open_relayed
+from airavata_mesos_plugin.sandbox.relayed_agent import RELAYED, open_relayed_agent
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
+from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 ALIVE_SECONDS = 1.0
@@ -278,7 +280,8 @@ def main(descriptor: int) -> None:
     settings = FetchSettings.model_validate(document["fetch"])
     become(identity)
     # What takes the daemon's credentials is done by the daemon.
-    worker = Worker(OwnFiles(Fetcher(settings, SystemClock(), openers={SFTP: open_relayed})))
+    openers: dict[str, Opener] = {SFTP: open_relayed, RELAYED: open_relayed_agent}
+    worker = Worker(OwnFiles(Fetcher(settings, SystemClock(), openers=openers)))
     control.send(b"ready")
     threads: list[threading.Thread] = []
     while True:

@@ -23,6 +23,7 @@ from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperG
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.relay import served
+from airavata_mesos_plugin.sandbox.relayed_agent import relayed
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
@@ -166,6 +167,7 @@ class AccountFiles:
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> FetchReport:
+        origin = relayed(origin)
         rules_text = json.dumps(rules.to_document()).encode("ascii")
         head = {
             "kind": "fetch",

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
 from airavata_mesos_plugin.sandbox.lines import Line, Lines
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry
@@ -51,12 +52,18 @@ class FilesClient:
     """
 
     def __init__(
-        self, settings: FetchSettings, connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+        self,
+        settings: FetchSettings,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        access: Mapping[str, AgentAccess] | None = None,
     ) -> None:
+        """``access``: credentials and certificates by the name of a cluster, see `SandboxAddress.access`."""
         self._lines = Lines(
             per_agent=settings.connections,
             connect_timeout=connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
+            least_rate=settings.least_bytes_per_second,
+            access=access,
         )
 
     def close(self) -> None:
@@ -100,10 +107,12 @@ class FilesClient:
         with self._get(address, "read", relative, query, abort) as line:
             return _piece(line, address)
 
-    def state(self, agent_url: str, abort: Abort | None = None) -> Any:
-        """What the agent says of itself: ``/state``, with frameworks and executors."""
-        address = SandboxAddress(agent_url, "")
-        with self._lines.borrow(agent_url, abort) as (line,):
+    def state(self, agent: SandboxAddress | str, abort: Abort | None = None) -> Any:
+        """What the agent, of which a URL says that it asks for nothing, says of itself: ``/state``, with
+        frameworks and executors."""
+        url, access = (agent, "") if isinstance(agent, str) else (agent.agent_url, agent.access)
+        address = SandboxAddress(url, "", access)
+        with self._lines.borrow(address, abort) as (line,):
             line.send(b"/state")
             _receive(line, address, "/state")
             return _parse(line.body(LISTING_LIMIT), address)
@@ -131,14 +140,14 @@ class FilesClient:
 
         Others wait for these connections, so give them back from time to time. ``long`` is for large files.
         """
-        with self._lines.borrow(address.agent_url, abort, connections, long=long) as lines:
+        with self._lines.borrow(address, abort, connections, long=long) as lines:
             yield Downloads(address, lines)
 
     @contextlib.contextmanager
     def _get(
         self, address: SandboxAddress, call: str, relative: str, query: str, abort: Abort | None
     ) -> Iterator[Line]:
-        with self._lines.borrow(address.agent_url, abort) as (line,):
+        with self._lines.borrow(address, abort) as (line,):
             line.send(_target(address, call, relative, query))
             _receive(line, address, relative)
             yield line
@@ -266,7 +275,10 @@ def _status_error(status: int, address: SandboxAddress, relative: str) -> Airava
     if status == 400:
         return UnsafePath(f"the agent at {agent} refuses the path {name or 'of the sandbox'}")
     if status == 401:
-        return AuthenticationFailed(f"the agent at {agent} asks for credentials")
+        return AuthenticationFailed(
+            f"the agent at {agent} does not take our credentials, or wants some",
+            advice="check mesos_authentication of the cluster",
+        )
     if status == 403:
         return Refused(
             f"the agent at {agent} does not let us read the sandbox",

@@ -10,16 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.exceptions import HTTPError, LocationParseError, SSLError
 from urllib3.util import parse_url
 
-from airavata_mesos_plugin.errors import ConfigurationError, ProtocolError, TransferError, Unreachable
+from airavata_mesos_plugin.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    ProtocolError,
+    TransferError,
+    Unreachable,
+)
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.agent_access import EVERYBODY, AgentAccess
+from airavata_mesos_plugin.sandbox.pace import Pace, TooSlow
 from airavata_mesos_plugin.sandbox.room import Room
+from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 BUFFER_BYTES = 256 * 1024
 """Read at once. Larger reads are no faster: the body then no longer fits the processor's cache."""
@@ -31,10 +41,21 @@ MOST_IDLE = 32
 class Line:
     """One connection to an agent, for one request at a time. Not for several threads, except `abort`."""
 
-    def __init__(self, agent_url: str, *, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        agent_url: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        least_rate: float = 0.0,
+        access: AgentAccess = EVERYBODY,
+        key: object = None,
+    ) -> None:
         """Timeouts in seconds; ``read_timeout`` bounds each silence, not the whole answer.
 
-        Nothing is opened yet. Raises ConfigurationError when the URL is none.
+        ``least_rate`` is in bytes a second: who stays below it for as long as that is as good as silent. The
+        ``key`` tells who may use the same connection. Nothing is opened yet. Raises ConfigurationError when
+        the URL is none.
         """
         try:
             url = parse_url(agent_url)
@@ -43,15 +64,18 @@ class Line:
         if url.host is None or url.scheme not in ("http", "https"):
             raise ConfigurationError(f"{agent_url!r} is not an http:// or https:// address")
         self.agent_url = agent_url
+        self.key = key
+        self._access = access
         self._host = url.host.strip("[]")
         self._port = url.port or (443 if url.scheme == "https" else 80)
-        self._class = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        self._encrypted = url.scheme == "https"
         self._prefix = f"GET {(url.path or '').rstrip('/')}".encode("ascii")
         self._suffix = (
-            f" HTTP/1.1\r\nHost: {url.netloc}\r\nAccept-Encoding: identity\r\nAccept: */*\r\n\r\n"
+            f" HTTP/1.1\r\nHost: {url.netloc}\r\nAccept-Encoding: identity\r\nAccept: */*\r\n"
         ).encode("ascii")
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
+        self._pace = Pace(least_rate, read_timeout)
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray(BUFFER_BYTES)
@@ -124,7 +148,7 @@ class Line:
         assert self._socket is not None
         while self._left:
             try:
-                count = self._socket.recv_into(self._view[: min(self._left, BUFFER_BYTES)])
+                count = self._pace.receive(self._socket, self._view[: min(self._left, BUFFER_BYTES)])
             except OSError as error:
                 raise self._broken(error) from error
             if not count:
@@ -169,14 +193,22 @@ class Line:
             connection.close()
 
     def _connect(self) -> None:
-        self._connection = self._class(self._host, self._port, timeout=self._connect_timeout)
+        if self._encrypted:
+            context = self._access.context()
+            self._connection = HTTPSConnection(
+                self._host, self._port, timeout=self._connect_timeout, ssl_context=context
+            )
+        else:
+            self._connection = HTTPConnection(self._host, self._port, timeout=self._connect_timeout)
         try:
             self._connection.connect()
         except (OSError, HTTPError) as error:
             self.close()
+            advice = "check that the agent runs and that this host may reach it"
+            if isinstance(error, (ssl.SSLError, SSLError)):
+                advice = "check tls of the cluster, and that certificates of agents name their hosts"
             raise Unreachable(
-                f"cannot connect to the agent at {self.agent_url}: {_cause(error)}",
-                advice="check that the agent runs and that this host may reach it",
+                f"cannot connect to the agent at {self.agent_url}: {_cause(error)}", advice=advice
             ) from error
         opened = self._connection.sock
         assert opened is not None
@@ -189,16 +221,22 @@ class Line:
     def _request(self) -> None:
         assert self._socket is not None
         try:
-            self._socket.sendall(self._prefix + self._target + self._suffix)
+            self._socket.sendall(self._prefix + self._target + self._suffix + self._signature())
         except (ConnectionResetError, BrokenPipeError) as error:
             raise _ClosedEarly from error
         except OSError as error:
             raise self._broken(error) from error
 
+    def _signature(self) -> bytes:
+        """The end of a request's head, with the credentials of now."""
+        value = self._access.authorization(self.agent_url)
+        return b"\r\n" if value is None else f"Authorization: {value}\r\n\r\n".encode("latin-1")
+
     def _receive(self) -> int:
         assert self._socket is not None
+        self._pace.start()
         try:
-            filled = self._socket.recv_into(self._view)
+            filled = self._pace.receive(self._socket, self._view)
         except (ConnectionResetError, BrokenPipeError) as error:
             raise _ClosedEarly from error
         except OSError as error:
@@ -209,7 +247,7 @@ class Line:
             if filled == BUFFER_BYTES:
                 raise self._nonsense("a head without end")
             try:
-                count = self._socket.recv_into(self._view[filled:])
+                count = self._pace.receive(self._socket, self._view[filled:])
             except OSError as error:
                 raise self._broken(error) from error
             if not count:
@@ -267,6 +305,8 @@ class Line:
         self.close()
         if self._aborted:
             return TransferError("the transfer was stopped")
+        if isinstance(error, TooSlow):
+            return TransferError(f"the agent at {self.agent_url} sends next to nothing: {error}")
         if isinstance(error, TimeoutError):
             return TransferError(
                 f"the agent at {self.agent_url} has been silent for {self._read_timeout:g} s"
@@ -277,8 +317,19 @@ class Line:
 class Lines:
     """The connections to all agents, bounded per agent, reused. Safe to use from several threads."""
 
-    def __init__(self, *, per_agent: int, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        per_agent: int,
+        connect_timeout: float,
+        read_timeout: float,
+        least_rate: float = 0.0,
+        access: Mapping[str, AgentAccess] | None = None,
+    ) -> None:
+        """``access`` is by `SandboxAddress.access`."""
         self._per_agent = per_agent
+        self._least_rate = least_rate
+        self._access = {"": EVERYBODY, **(access or {})}
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
@@ -288,16 +339,18 @@ class Lines:
 
     @contextlib.contextmanager
     def borrow(
-        self, agent_url: str, abort: Abort | None = None, most: int = 1, *, long: bool = False
+        self, address: SandboxAddress, abort: Abort | None = None, most: int = 1, *, long: bool = False
     ) -> Iterator[list[Line]]:
         """Lines to the agent: one, for which this waits while all are in use, and more if they are idle.
 
         Those with the same ``abort`` share what they get. ``long`` is for transfers that may take any time.
+        A connection never serves two sandboxes: a file's name stands in the head of a download as it is, so
+        with line feeds in it a job could forge answers on the connection (Mesos 1.11).
         """
         with self._lock:
-            room = self._rooms.setdefault(agent_url, Room(self._per_agent))
+            room = self._rooms.setdefault(address.agent_url, Room(self._per_agent))
         with room.places(abort, most, long=long, abort=abort) as held:
-            yield from self._lent([self._take(agent_url) for _ in range(held)], abort)
+            yield from self._lent([self._take(address) for _ in range(held)], abort)
 
     def _lent(self, lines: list[Line], abort: Abort | None) -> Iterator[list[Line]]:
         try:
@@ -313,12 +366,24 @@ class Lines:
         else:
             self._give_back(lines)
 
-    def _take(self, agent_url: str) -> Line:
+    def _take(self, address: SandboxAddress) -> Line:
         with self._lock:
             for position in reversed(range(len(self._idle))):  # the least likely to have been closed
-                if self._idle[position].agent_url == agent_url:
+                if self._idle[position].key == address:
                     return self._idle.pop(position)
-        return Line(agent_url, connect_timeout=self._connect_timeout, read_timeout=self._read_timeout)
+        access = self._access.get(address.access)
+        if access is None:
+            raise AuthenticationFailed(
+                f"there are no credentials here for the agents of the cluster {address.access}"
+            )
+        return Line(
+            address.agent_url,
+            connect_timeout=self._connect_timeout,
+            read_timeout=self._read_timeout,
+            least_rate=self._least_rate,
+            access=access,
+            key=address,
+        )
 
     def _give_back(self, lines: list[Line]) -> None:
         for line in lines:

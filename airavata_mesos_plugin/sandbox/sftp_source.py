@@ -343,7 +343,7 @@ class SftpSources:
             components(told["agent_id"])
             return f"{work_dir.rstrip('/')}/slaves/{told['agent_id']}{path}"
         _, _, framework, _, executor, _, _, *below = path.split("/")
-        run = _run_directory(self._client.state(origin.address.agent_url), framework, executor)
+        run = _run_directory(self._client.state(origin.address), framework, executor)
         if run is None:
             raise SandboxGone(
                 f"the agent at {origin.address.agent_url} no longer knows the executor of the job",

@@ -64,6 +64,23 @@ def login(settings: AuthenticationSettings) -> AuthBase | None:
     return None
 
 
+def authorization_of(settings: AuthenticationSettings) -> Callable[[str], str | None]:
+    """What gives the value of the header for a request to a URL, for connections without a session.
+
+    Raises ConfigurationError, as what it returns does.
+    """
+    signer = login(settings)
+
+    def authorization(url: str) -> str | None:
+        if signer is None:
+            return None
+        request = requests.Request("GET", url).prepare()
+        value = signer(request).headers.get("Authorization")
+        return value.decode("latin-1") if isinstance(value, bytes) else value
+
+    return authorization
+
+
 def session_of(authentication: AuthenticationSettings, tls: TlsSettings) -> requests.Session:
     """A session with these credentials and certificates. Raises ConfigurationError."""
     for path in (tls.ca, tls.certificate, tls.key):

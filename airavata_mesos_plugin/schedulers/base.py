@@ -57,10 +57,15 @@ class TaskObservation:
 
 @dataclass(frozen=True)
 class SandboxAddress:
-    """Where the files of a task are: base URL of the agent, virtual path of the working directory there."""
+    """Where the files of a task are: base URL of the agent, virtual path of the working directory there.
+
+    ``access`` names the cluster whose credentials and certificates this agent asks for; empty for none. No
+    other agent ever gets them.
+    """
 
     agent_url: str
     path: str
+    access: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
 from airavata_mesos_plugin.discovery import find_leaders
 from airavata_mesos_plugin.provider import Parts
+from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.origins import SFTP
+from airavata_mesos_plugin.sandbox.relayed_agent import RELAYED, agent_opener
 from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.tickets import Tickets
+from airavata_mesos_plugin.schedulers.access import authorization_of
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Scheduler, SchedulerStore
 from airavata_mesos_plugin.schedulers.mesos.scheduler import MesosScheduler
@@ -43,15 +46,29 @@ def make_scheduler(cluster: ClusterSettings, clock: Clock, store: SchedulerStore
     return _KINDS[cluster.kind](cluster, clock, store)
 
 
+def _agent_access(settings: ProviderSettings) -> dict[str, AgentAccess]:
+    """By cluster, so that no agent of another one gets to see them. Raises ConfigurationError."""
+    return {
+        cluster.name: AgentAccess(
+            authorization_of(cluster.mesos_authentication),
+            cluster.tls.ca,
+            cluster.tls.certificate,
+            cluster.tls.key,
+        )
+        for cluster in settings.clusters
+        if cluster.agent_access
+    }
+
+
 def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url: Callable[[], str]) -> Parts:
     """All tools, with the ledger and the secret of ``home``, which must have been prepared.
 
     Raises LedgerError or ConfigurationError.
     """
-    files = FilesClient(settings.fetch)
+    files = FilesClient(settings.fetch, access=_agent_access(settings))
     ledger = Ledger(home.ledger, clock)
     with_sftp = {cluster.name: cluster.sftp for cluster in settings.clusters if cluster.sftp is not None}
-    openers: dict[str, Opener] = {}
+    openers: dict[str, Opener] = {RELAYED: agent_opener(files)}
     sftp = None
     if with_sftp:
         # Only here: SSH takes memory and time to load, which others need not pay.

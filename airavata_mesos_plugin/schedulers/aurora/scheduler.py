@@ -75,6 +75,7 @@ class AuroraScheduler(Scheduler):
         """
         self._clock = clock
         self._framework_name = settings.framework_name
+        self._agent_access = settings.agent_access
         self._session = session or session_of(settings.authentication, settings.tls)
         # Mesos has accounts of its own; those of the scheduler are not for its eyes.
         self._master_session = session_of(settings.mesos_authentication, settings.tls)
@@ -159,7 +160,7 @@ class AuroraScheduler(Scheduler):
             framework = self.master.framework_id(self._framework_name)
             # The executor is called after the task; its run directory holds Thermos' sandbox.
             path = f"/frameworks/{framework}/executors/thermos-{task.task_id}/runs/latest/sandbox"
-            addresses[task.key] = SandboxAddress(agent_url=agent_url, path=path)
+            addresses[task.key] = SandboxAddress(agent_url, path, self._agent_access)
         return addresses
 
     def known_jobs(self, role: str) -> Sequence[KnownJob]:

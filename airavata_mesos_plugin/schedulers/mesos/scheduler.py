@@ -190,7 +190,7 @@ class MesosScheduler(Scheduler):
             if framework is None:
                 framework = self.master.framework_id(self._settings.mesos.framework_name)
             path = f"/frameworks/{framework}/executors/{task.task_id}/runs/latest/{SANDBOX}"
-            addresses[task.key] = SandboxAddress(agent_url=agent_url, path=path)
+            addresses[task.key] = SandboxAddress(agent_url, path, self._settings.agent_access)
         return addresses
 
     def known_jobs(self, role: str) -> Sequence[KnownJob]:
