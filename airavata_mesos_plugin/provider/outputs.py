@@ -71,6 +71,10 @@ class OutputCollector:
         over = True
         try:
             over = self._collect(self._parts.ledger.job(job_id), work)
+        except Exception:
+            self._pacing.postpone(job_id)  # a fault of ours; whoever called tells of it
+            over = False
+            raise
         finally:
             with self._lock:
                 self._at_work.pop(job_id, None)

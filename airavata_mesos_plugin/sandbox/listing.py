@@ -20,6 +20,7 @@ MAX_ENTRIES = 1_000_000
 """More are not listed: links across each other can make a sandbox look larger than any disk."""
 
 _TURNS = 8  # each turn goes over one link at least; Linux gives up after 40
+_LATEST = 2**40  # seconds since the epoch; file systems keep less
 _LONGEST = 3000  # bytes; a path has at most 4096
 
 
@@ -144,7 +145,9 @@ def _take(
         named = replace(entry, name=f"{directory.name}/{entry.name}") if directory.name else entry
         if layout.reserved(named.name) or skip(named):
             continue
-        if named.is_file:
+        if named.size < 0 or abs(named.mtime) > _LATEST:
+            found.left_out.append((named.name, "listed with an impossible size or time"))
+        elif named.is_file:
             found.files.append(named)
         elif named.is_directory:
             found.directories.append(named)

@@ -195,6 +195,18 @@ def test_a_directory_that_cannot_be_tidied_up_does_not_keep_a_job(bench: Bench) 
     assert bench.provider.job(job_id).phase is JobPhase.FAILED
 
 
+def test_a_fault_of_ours_is_tried_again_later(bench: Bench) -> None:
+    job_id = bench.ended()
+    bench.files.fetch.side_effect = ValueError
+    with pytest.raises(ValueError, match="^$"):
+        bench.collect()
+    assert bench.collect() == []
+    bench.clock.advance(6)
+    bench.files.fetch.side_effect = None
+    assert bench.collect() == [job_id]
+    assert bench.provider.job(job_id).phase.final
+
+
 def test_progress_is_known_while_it_goes_on(bench: Bench) -> None:
     job_id = bench.ended()
     seen = []
