@@ -63,7 +63,8 @@ class HostileSftp(paramiko.ServerInterface):
         return True
 
     def _serve(self, channel: paramiko.Channel) -> None:
-        with channel, contextlib.suppress(OSError, EOFError, struct.error, ValueError, IndexError):
+        ends = (paramiko.SSHException, OSError, EOFError, struct.error, ValueError, IndexError)
+        with contextlib.suppress(*ends), channel:
             stream = channel.makefile("rb")
             while True:
                 (size,) = struct.unpack(">I", stream.read(4))
