@@ -19,6 +19,7 @@ PREFIX = "airavata-mesos."
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:/%\-]([A-Za-z0-9_.@+:/%\- ]{0,1022})")
 _LABEL = "label."
 _REST = frozenset({
+    "constraints",
     "array", "array_limit", "script_arguments", "working_directory_aliases", "submission_key", "requeue",
     "nodes", "tasks", "tasks_given", "cpus_per_task", "tasks_per_node", "memory_given", "gpus_given", "stdin",
     "append_output", "umask", "export", "account", "qos", "reservation", "mail_user", "mail_types",

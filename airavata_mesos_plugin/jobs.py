@@ -119,6 +119,7 @@ class JobRequest(BaseModel):
     array: str = ""  # indexes of the array that it is a task of, as `array_text` writes them
     array_limit: int = 0  # tasks of the array that may be under way together; 0: all
     submission_key: str = ""  # made by the submitter; the same account with the same key means the same job
+    constraints: tuple[tuple[str, str], ...] = ()  # attributes of nodes, beside those of the queue
     labels: tuple[tuple[str, str], ...] = ()  # of the submitter, to find the job again
 
 

@@ -130,7 +130,7 @@ def job_context(
         tier=queue.tier,
         priority=queue.priority,
         max_task_failures=queue.max_task_failures,
-        constraints=dict(queue.constraints),
+        constraints={**dict(request.constraints), **queue.constraints},
         metadata=metadata_of(record, provider, ledger),
         cpus=request.resources.cpus,
         ram_bytes=request.resources.memory_mb * _MEBIBYTE,

@@ -27,6 +27,7 @@ from airavata_mesos_plugin.slurm import (
     forecast,
     foreign,
     paths,
+    placement,
     request,
     script,
     selecting,
@@ -239,6 +240,10 @@ def _build(
         stderr=None if stderr == stdout else stderr,
         mail_types=chosen.mail_types,
     )
+    queue = settings.queue(built.queue)
+    places = placement.constraints(
+        chosen.texts, queue.constraints, provider.nodes(queue.cluster), built.nodes
+    )
     dependency, unknown = _known(chosen.dependency, provider)
     command = os.path.normpath(os.path.join(invocation.cwd, source.path)) if source.path else ""  # noqa: PTH118
     changes = {
@@ -253,6 +258,7 @@ def _build(
         "begin_at": chosen.begin_at,
         "dependency": str(dependency),
         "requeue": chosen.requeue,
+        "constraints": places,
         "array": chosen.array,
         "array_limit": chosen.array_limit,
     }

@@ -55,7 +55,7 @@ def _refused(
 
 
 _GPU = "ask for GPUs with --gpus or --gres=gpu:NUMBER and for the rest with -n, -c and --mem"
-_NODE_CHOICE = "nodes are chosen by the scheduler; pick a partition with -p instead"
+_NODE_CHOICE = "name the nodes with -w"
 _BURST = "there is no burst buffer here; leave the option out"
 
 SBATCH_OPTIONS: tuple[Option, ...] = (
@@ -70,13 +70,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("clusters", "M", environment="SBATCH_CLUSTERS"),
     _ignored("cluster-constraint", "there is one cluster to choose from"),
     _plain("comment"),
-    _refused(
-        "constraint",
-        _NODE_CHOICE,
-        "C",
-        text=f"{_SUBMISSION}Invalid feature specification",
-        environment="SBATCH_CONSTRAINT",
-    ),
+    _plain("constraint", "C", environment="SBATCH_CONSTRAINT"),
     _refused("container", "start the container inside the script"),
     _ignored("contiguous", _ONE_NODE, argument=Argument.NONE),
     _ignored("core-spec", _NO_TOPOLOGY, "S"),
@@ -89,7 +83,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("dependency", "d"),
     _ignored("distribution", _ONE_NODE, "m"),
     _plain("error", "e", environment="SBATCH_ERROR"),
-    _refused("exclude", _NODE_CHOICE, "x"),
+    _plain("exclude", "x"),
     _ignored(
         "exclusive",
         "nodes are shared here; ask for CPUs with -n or -c",
@@ -140,7 +134,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _ignored("no-kill", _ONE_NODE, "k", _MAYBE),
     _flag("no-requeue", environment="SBATCH_NO_REQUEUE"),
     _refused("nodefile", _NODE_CHOICE, "F"),
-    _refused("nodelist", _NODE_CHOICE, "w", text=f"{_SUBMISSION}Invalid node name specified"),
+    _plain("nodelist", "w"),
     _plain("nodes", "N"),
     _plain("ntasks", "n"),
     _ignored("ntasks-per-core", _NO_TOPOLOGY),

@@ -253,6 +253,23 @@ def test_refused_directives(refuse: Callable[..., Result], directive: str, code:
 
 
 @pytest.mark.parametrize(
+    ("options", "constraints"),
+    [
+        ("", {}),
+        ("-C highmem", {"feature": "highmem"}),
+        ("-C 'a|b&rack=r1'", {"feature": "a,b", "rack": "r1"}),
+        ("-w node1", {"host": "node1"}),
+        ("-x node[1-2],other", {"host": "!node1,node2,other"}),
+        ("-x n[08-10]x", {"host": "!n08x,n09x,n10x"}),
+    ],
+)
+def test_nodes_that_a_job_may_have(
+    submit: Callable[..., JobRequest], options: str, constraints: dict[str, str]
+) -> None:
+    assert dict(submit(options=options).constraints) == constraints
+
+
+@pytest.mark.parametrize(
     ("options", "first", "advice"),
     [
         ("-p nosuch", "sbatch: error: invalid partition specified: nosuch", "partitions here: batch, short"),
@@ -273,7 +290,13 @@ def test_refused_directives(refuse: Callable[..., Result], directive: str, code:
         ("-t 0", f"{FAILED}Requested time limit is invalid (missing or exceeds some limit)", "1-00:00:00"),
         ("-a 3-1", f"{FAILED}Invalid job array specification", ""),
         ("-d afterok", f"{FAILED}Job dependency problem", ""),
-        ("-w node1", f"{FAILED}Invalid node name specified", "-p"),
+        ("-w nosuch", f"{FAILED}Invalid node name specified", "sinfo -N"),
+        ("-w node1,node2", f"{FAILED}Invalid node name specified", "2 nodes were named for a job on 1"),
+        ("-w node1 -x node[1-2]", f"{FAILED}Invalid node name specified", "in -w and in -x"),
+        ("-x node[2-1]", f"{FAILED}Invalid node name specified", "not a list of nodes"),
+        ("-C (a)", f"{FAILED}Invalid feature specification", "WORD or NAME=VALUE"),
+        ("-C rack=a|disk=b", f"{FAILED}Invalid feature specification", "WORD or NAME=VALUE"),
+        ("-C rack=a&rack=b", f"{FAILED}Invalid feature specification", "only one condition on rack"),
         ("--gpus=1", f"{FAILED}Requested node configuration is not available", "1 GPUs"),
         ("--gres=gpu:1", f"{FAILED}Requested node configuration is not available", "1 GPUs"),
         ("--gres=disk:1", "sbatch: error: Invalid generic resource (gres) specification", "--gres"),
