@@ -71,7 +71,8 @@ class Place:
 class Reader:
     """Follows and keeps everything that came."""
 
-    def __init__(self, place: Place, name: str = LOG, *, rotated: bool = True) -> None:
+    def __init__(self, place: Place, name: str = LOG, *, rotated: bool = True, strict: bool = False) -> None:
+        self.strict = strict
         self.tail = Tail(place, name, rotated=rotated)
         self.mark: Mark | None = None
         self.data = b""
@@ -80,7 +81,7 @@ class Reader:
     def look(self, limit: int = LIMIT) -> bytes:
         if self.mark is None:
             self.mark = self.tail.begin()
-        step = self.tail.step(self.mark, limit)
+        step = self.tail.step(self.mark, limit, strict=self.strict)
         self.mark = step.mark
         self.data += step.data
         self.notes += step.notes
@@ -247,6 +248,65 @@ def test_another_place_with_the_same_bytes_goes_on(place: Place) -> None:
     other.write("out", b"x" * 3000 + b"the end")
     mark = Mark(reader.mark.offset, reader.mark.head, reader.mark.tail)
     assert Tail(other, "out", rotated=False).step(mark, LIMIT, strict=True).data == b"the end"
+
+
+BURSTS = {
+    "rotated": ["write", "rotate", "write"],
+    "rotated and empty": ["write", "rotate"],
+    "rotated twice": ["rotate", "write", "rotate", "write"],
+    "rotated, and long": ["write", "rotate", "long", "rotate"],
+}
+
+
+@pytest.mark.parametrize("burst", BURSTS)
+@pytest.mark.parametrize("first", [b"", b"a few bytes ", b"many bytes " * 20_000])
+@pytest.mark.parametrize("strict", [False, True])
+def test_all_happens_between_two_questions(burst: str, first: bytes, strict: bool) -> None:
+    """Whichever two they are."""
+    for moment in range(25):
+        place = Place()
+        place.write(LOG, first)
+        reader = Reader(place, strict=strict)
+        reader.drain()
+        expected = bytearray(first)
+        left = moment
+
+        def happen(place: Place = place, expected: bytearray = expected) -> None:
+            nonlocal left
+            left -= 1
+            if left != -1:
+                return
+            for act in BURSTS[burst]:
+                if act == "rotate":
+                    place.rotate(LOG, 9)
+                else:
+                    data = b"%d " % len(expected) * (1 if act == "write" else 30_000)
+                    place.write(LOG, data)
+                    expected += data
+
+        place.between = happen
+        for _ in range(20):
+            reader.look(limit=100_000)
+        assert left < 0
+        reader.drain()
+        assert (moment, reader.data) == (moment, bytes(expected))
+        assert reader.notes == []
+
+
+def test_a_file_that_is_replaced_between_two_pieces(place: Place) -> None:
+    place.write("out", b"a" * (3 * PIECE))
+    reader = Reader(place, "out", rotated=False)
+    reader.mark = reader.tail.begin()
+    place.reads = 0
+
+    def replace() -> None:
+        if place.reads == 2 and place.content["out"].startswith(b"a"):
+            place.write("out", b"b" * (3 * PIECE), append=False)
+
+    place.between = replace
+    reader.drain()
+    assert reader.data in (b"a" * PIECE + b"b" * (3 * PIECE), b"b" * (3 * PIECE))
+    assert reader.data.count(b"b") == 3 * PIECE
 
 
 @given(
