@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airavata_mesos_plugin.service.answers import NOT_FOUND
 from tests.integration.accounts.conftest import HostFactory, Person
 from tests.support.accounts import as_account
 
@@ -55,10 +56,10 @@ def test_jobs_of_others_are_not_there_when_the_settings_say_so(
         ("document", job),
     ):
         code, stdout, stderr = bob.ask(home, *call)
-        assert (code, stdout, stderr) == (1, "", f"no job has the id {job}\n"), call
+        assert (code, stdout, stderr) == (NOT_FOUND, "", f"no job has the id {job}\n"), call
     bob.run(commands / "scancel", job, cwd=other)
     bob.run(commands / "scancel", "-u", alice.name, cwd=other)
-    assert host.show(job)["phase"] in ("ACCEPTED", "SUBMITTING", "QUEUED", "running")
+    assert host.show(job)["phase"] in ("accepted", "submitting", "queued", "running")
     assert alice.run(commands / "squeue", "-h", "-j", job, "-o", "%i", cwd=work).stdout.split() == [job]
     for person, number in ((alice, job), (bob, own)):
         person.run(commands / "scancel", number, cwd=work)
