@@ -16,6 +16,9 @@ from airavata_mesos_plugin.jobs import JobRecord, JobRequest
 
 PREFIX = "airavata-mesos."
 
+NODES = f"{PREFIX}nodes"
+"""Says how many nodes a job has that runs on several; its first task runs the script."""
+
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.@+:/%\-]([A-Za-z0-9_.@+:/%\- ]{0,1022})")
 _LABEL = "label."
 _REST = frozenset({
@@ -52,6 +55,8 @@ def metadata_of(record: JobRecord, provider: str, ledger: str) -> dict[str, str]
         "rest": _rest(request),
         **{f"{_LABEL}{_escaped(name)}": _escaped(value) for name, value in request.labels},
     }
+    if request.nodes > 1:
+        said["nodes"] = str(request.nodes)
     if record.array_id is not None:
         said.update({"array-id": str(record.array_id), "array-index": str(record.array_index)})
     return {PREFIX + name: text for name, text in said.items() if _plain(PREFIX + name) and _plain(text)}

@@ -92,7 +92,7 @@ class JobRequest(BaseModel):
     tasks_given: bool = False  # SLURM sets SLURM_NTASKS only when the number was asked for
     cpus_per_task: int | None = None
     tasks_per_node: int | None = None
-    resources: Resources
+    resources: Resources  # on each node
     memory_given: bool = False  # --mem was given, not --mem-per-cpu or the queue's default
     wall_time_seconds: int
     stdout: str = "slurm-%j.out"
@@ -121,6 +121,32 @@ class JobRequest(BaseModel):
     submission_key: str = ""  # made by the submitter; the same account with the same key means the same job
     constraints: tuple[tuple[str, str], ...] = ()  # attributes of nodes, beside those of the queue
     labels: tuple[tuple[str, str], ...] = ()  # of the submitter, to find the job again
+
+    @property
+    def tasks_on_nodes(self) -> tuple[int, ...]:
+        """The tasks of each node: as many on each as can be, or full nodes first where a number was given."""
+        if self.tasks_per_node is not None and self.nodes * self.tasks_per_node >= self.tasks:
+            # Every node has one at least.
+            spare = self.tasks - self.nodes
+            counts = []
+            for _ in range(self.nodes):
+                more = max(0, min(spare, self.tasks_per_node - 1))
+                spare -= more
+                counts.append(1 + more)
+            return tuple(counts)
+        least, rest = divmod(self.tasks, self.nodes)
+        return tuple(least + (number < rest) for number in range(self.nodes))
+
+    @property
+    def all_resources(self) -> Resources:
+        """What the job has on all its nodes together."""
+        one = self.resources
+        return Resources(
+            cpus=one.cpus * self.nodes,
+            memory_mb=one.memory_mb * self.nodes,
+            disk_mb=one.disk_mb * self.nodes,
+            gpus=one.gpus * self.nodes,
+        )
 
 
 class Hold(str, Enum):

@@ -18,7 +18,7 @@ from pathlib import Path
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from airavata_mesos_plugin import data_files
+from airavata_mesos_plugin import data_files, hostlist
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings, QueueSettings
 from airavata_mesos_plugin.errors import ConfigurationError, InvalidRequest
 from airavata_mesos_plugin.filenames import confined_parts
@@ -80,6 +80,7 @@ class JobContext:
     values: Mapping[str, object] = field(default_factory=dict)  # of the queue
     aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
     mesos: Mapping[str, object] = field(default_factory=dict)  # as aurora, for the kind mesos
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def job_context(
         values=dict(queue.values),
         aurora=dict(queue.aurora),
         mesos=dict(queue.mesos),
+        nodes=request.nodes,
     )
 
 
@@ -157,15 +159,16 @@ def wrapper_context(
 
     Raises ValueError for a token that is not made of letters, digits, ``@``, ``_`` and ``-``, and
     InvalidRequest if an output file would lie outside of the working directory, if a value cannot be
-    handed to a process, or if more than one node was asked for.
+    handed to a process, or if more nodes were asked for than the queue gives.
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"not a token: {token!r}")
     request = record.request
-    if request.nodes != 1:
+    if request.nodes > queue.max_nodes:
         raise InvalidRequest(
-            f"job {record.id}: {request.nodes} nodes were asked for, the queue {queue.name} runs jobs on one",
-            advice="ask for one node",
+            f"job {record.id}: {request.nodes} nodes were asked for, of which the queue {queue.name} gives a"
+            f" job {queue.max_nodes}",
+            advice="ask for fewer nodes",
         )
     environment = slurm_environment(record, settings.name)
     for what, value in (*environment.items(), *(("argument", text) for text in request.script_arguments)):
@@ -191,7 +194,8 @@ def wrapper_context(
 
 
 def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
-    """The variables of a SLURM 22.05 batch job on one node, as far as they are known before it runs.
+    """The variables of a SLURM 22.05 batch job, as far as they are known before it runs: the names of several
+    nodes come later.
 
     A value that nobody gave, such as an account, leaves its variable out. Which GPUs a job has is the
     agent's to say, so only their number is told.
@@ -212,7 +216,7 @@ def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
         "SLURM_GTIDS": 0,
         "SLURM_JOBID": record.id,
         "SLURM_JOB_ACCOUNT": request.account or None,
-        "SLURM_JOB_CPUS_PER_NODE": cpus,
+        "SLURM_JOB_CPUS_PER_NODE": hostlist.repeated([cpus] * request.nodes),
         "SLURM_JOB_GID": request.gid,
         "SLURM_JOB_ID": record.id,
         "SLURM_JOB_NAME": request.name,
@@ -235,7 +239,7 @@ def slurm_environment(record: JobRecord, cluster_name: str) -> dict[str, str]:
         "SLURM_PROCID": 0,
         "SLURM_RESTART_COUNT": record.attempt - 1 or None,
         "SLURM_SUBMIT_HOST": request.submit_host or None,
-        "SLURM_TASKS_PER_NODE": request.tasks,
+        "SLURM_TASKS_PER_NODE": hostlist.repeated(request.tasks_on_nodes),
         "SLURM_TOPOLOGY_ADDR_PATTERN": "node",
     }
     return {name: str(value) for name, value in variables.items() if value is not None}

@@ -43,6 +43,16 @@ class QueueSettings(Settings):
     max_wall_time_minutes: int = Field(7 * 24 * 60, gt=0)
     max_cpus: int | None = Field(None, gt=0, description="most CPUs of one job; none: what the nodes have")
     max_memory_mb: int | None = Field(None, gt=0, description="most memory of one job")
+    max_nodes: int = Field(1, gt=0, description="most nodes of one job; above 1 they need python3")
+    parallel_template: str = Field(
+        "mpi", pattern=r"^[A-Za-z0-9_\-]+$", description="template of jobs with several nodes"
+    )
+    gathering_seconds: int = Field(
+        300, gt=0, description="from the start of a job's first node until all have started, or it tries anew"
+    )
+    silence_seconds: int = Field(
+        60, gt=0, description="a node of a parallel job that gives no sign of life for so long is lost"
+    )
     kill_grace_seconds: int = Field(30, ge=0, description="between TERM and KILL at the wall time limit")
     inputs: InputSettings = InputSettings()
     outputs: OutputSettings = OutputSettings()

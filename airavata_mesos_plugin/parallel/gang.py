@@ -31,7 +31,6 @@ class Gang(NamedTuple):
     tasks: List[int]  # on each node
     cpus: int  # of each node
     silence_seconds: float  # until a node that gives no sign of life counts as lost
-    user_tasks: int  # of the whole job
 
     @property
     def marker(self) -> str:
@@ -61,7 +60,6 @@ def read_gang(control: Path) -> Gang:
         tasks=[int(number) for number in content["tasks"]],
         cpus=int(content["cpus"]),
         silence_seconds=float(content["silence_seconds"]),
-        user_tasks=int(content["user_tasks"]),
     )
 
 

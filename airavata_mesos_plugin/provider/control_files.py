@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airavata_mesos_plugin import parallel
 from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.provider.gangs import gang_description
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.archive import Member
@@ -30,6 +32,10 @@ def control_files(parts: Parts, record: JobRecord) -> list[Member]:
         ("environment", environment.encode("utf-8", "surrogateescape"), 0o600),
         ("bin/srun", parts.templates.render_srun().encode(), 0o700),
     ]
+    if request.nodes > 1:
+        files += [(name, text.encode(), 0o700) for name, text in parts.templates.render_parallel().items()]
+        files += [(f"parallel/{name}", text, 0o600) for name, text in sorted(parallel.sources().items())]
+        files.append(("gang", gang_description(parts, record).encode(), 0o600))
     return [Member(f"{layout.CONTROL_DIRECTORY}/{name}", data, mode) for name, data, mode in files]
 
 

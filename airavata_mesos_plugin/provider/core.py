@@ -17,6 +17,7 @@ from airavata_mesos_plugin.provider.deliveries import Deliveries
 from airavata_mesos_plugin.provider.eligibility import Eligibility
 from airavata_mesos_plugin.provider.files import JobFiles
 from airavata_mesos_plugin.provider.following import STEP_BYTES, Cursor, Followed, Following
+from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.inputs import InputSource
 from airavata_mesos_plugin.provider.live import LiveOutputs
 from airavata_mesos_plugin.provider.monitoring import Monitor
@@ -61,8 +62,9 @@ class Provider:
 
     def __init__(self, parts: Parts, stop: threading.Event | None = None) -> None:
         self._parts = parts
-        self.monitor = Monitor(parts)
-        self.submitter = Submitter(parts, self.monitor)
+        self.gangs = GangDesk(parts)
+        self.monitor = Monitor(parts, self.gangs)
+        self.submitter = Submitter(parts, self.monitor, self.gangs)
         self.control = Control(parts)
         self.eligibility = Eligibility(parts)
         self.collector = OutputCollector(parts, self.control, stop)

@@ -50,6 +50,8 @@ class Ending:
             timed_out=bool(result and result.timed_out),
             killed_by_us=outcome is JobPhase.CANCELLED,
         )
+        if result is not None and result.node_lost and outcome is not JobPhase.CANCELLED:
+            phase = JobPhase.LOST
         if trouble and phase is JobPhase.COMPLETED:
             phase = JobPhase.FAILED  # without its outputs a job is of no use, whatever the task did
         reason = record.reason
@@ -57,6 +59,8 @@ class Ending:
             reason = f"wall time limit of {record.request.wall_time_seconds} s reached"
         elif phase is JobPhase.COMPLETED:
             reason = ""
+        elif phase is JobPhase.LOST and result is not None:
+            reason = result.reason or reason
         elif phase is JobPhase.FAILED and result is not None:
             reason = result.reason or f"exit code {result.exit_code}"
         elif phase is JobPhase.FAILED and (report is not None or self._told_by_staging(record)):
@@ -99,7 +103,9 @@ class Ending:
         if record.requeue_requested_at is not None:
             by = record.requeue_requested_by
             # One that was only taken back to be held leaves no record, as with SLURM.
-            reason = f"requeued by {by}" if by else "taken back from the scheduler to be held"
+            # Nor does one whose nodes were given back since they had not all started.
+            taken = "taken back from the scheduler " + ("to be held" if record.held else "to try it later")
+            reason = f"requeued by {by}" if by else taken
             self._control.begin_again(record, "REQUEUED" if by else "", "provider", reason, held=record.held)
             return True
         if phase is JobPhase.LOST and record.request.requeue and record.attempt <= MOST_LOSSES:

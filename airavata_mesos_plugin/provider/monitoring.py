@@ -6,6 +6,7 @@ import logging
 
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.schedulers.base import TaskObservation
@@ -20,8 +21,9 @@ _WITH_SCHEDULER = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
 class Monitor:
     """Follows the jobs that a scheduler has."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, gangs: GangDesk) -> None:
         self._parts = parts
+        self._gangs = gangs
         self._kills = Pacing(parts.clock, first_seconds=15.0, longest_seconds=300.0)
         self._absent_since: dict[int, float] = {}
 
@@ -49,8 +51,7 @@ class Monitor:
                         self._absent(record, asked_at)
                         continue
                     self._absent_since.pop(record.id, None)
-                    self.apply(record, task)
-                    if task.phase is JobPhase.QUEUED:
+                    if self.apply(record, task) is JobPhase.QUEUED:
                         waiting.append(record)
             parts.outputs_due.set()
             if waiting:
@@ -67,9 +68,13 @@ class Monitor:
         except AiravataMesosError as error:
             self._parts.failed(cluster, error)
 
-    def apply(self, record: JobRecord, task: TaskObservation) -> None:
-        """Record what the scheduler says about a job. A late or repeated report changes nothing."""
+    def apply(self, record: JobRecord, task: TaskObservation) -> JobPhase:
+        """Record what the scheduler says about a job; returns the phase that this means for the whole job.
+
+        A late or repeated report changes nothing.
+        """
         ledger = self._parts.ledger
+        task = self._gangs.seen(record, task)
         source = self._parts.schedulers[record.cluster].kind
         seen: dict[str, object] = {
             "native_state": task.native_state,
@@ -84,7 +89,7 @@ class Monitor:
         if not task.phase.final:
             same = all(getattr(record, name) == value for name, value in seen.items())
             if same and (record.run, record.phase) == (run, task.phase):
-                return
+                return task.phase
             moved = None
             if may_follow(record.run, record.phase, run, task.phase):
                 # Aurora's messages of the way (health checks) are of no use to a gateway user.
@@ -93,7 +98,7 @@ class Monitor:
                 )
             if moved is None and not same:
                 ledger.annotate(record.id, **seen)
-            return
+            return task.phase
         outcome, reason = task.phase, task.message
         if record.requeue_requested_at is not None and task.kill_seen and record.cancel_requested_at is None:
             outcome, reason = JobPhase.CANCELLED, f"requeued by {record.requeue_requested_by}"
@@ -112,6 +117,17 @@ class Monitor:
         if ended is not None:
             self._kills.forget(record.id)
             self._parts.outputs_due.set()
+            if record.request.nodes > 1:
+                self._end_others(record)
+        return task.phase
+
+    def _end_others(self, record: JobRecord) -> None:
+        """The first node is over, and with it the job. Other nodes end by themselves, but not all of them at
+        once: one may be cut off, or have been started again.
+        """
+        (result,) = self._parts.schedulers[record.cluster].cancel([record.key], "the job is over")
+        if result.error is not None:
+            log.warning("job %d is over; its other nodes are not ended yet: %s", record.id, result.error)
 
     def _send_cancels(self, cluster: str, records: list[JobRecord]) -> None:
         parts = self._parts
@@ -175,7 +191,7 @@ class Monitor:
         reasons = self._parts.schedulers[cluster].pending_reasons([record.key for record in records])
         with self._parts.ledger.together():
             for record in records:
-                reason = reasons.get(record.key, "")
+                reason = self._gangs.waiting_reason(record, reasons.get(record.key, ""))
                 if reason != record.pending_reason:
                     self._parts.ledger.annotate(record.id, pending_reason=reason)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError
-from airavata_mesos_plugin.jobs import JobKey
+from airavata_mesos_plugin.jobs import JobKey, JobRecord
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.sources import Opener, Sources
 from airavata_mesos_plugin.sandbox.tickets import Tickets
@@ -69,6 +69,12 @@ class Parts:
         settings = self.settings.queue(queue)
         name = f"{self.settings.name}-{self.ledger.instance}-{job_id}-{attempt}"
         return JobKey(settings.role, settings.environment, name)
+
+    def expiry(self, record: JobRecord) -> int:
+        """When the addresses that are given out for an attempt expire, in seconds since the epoch."""
+        # A job that was kept back, or is started again, has the whole time from then on.
+        since = max(record.submitted_at or 0, record.eligible_at or 0, record.accepted_at)
+        return int(since) + self.settings.staging.link_lifetime_seconds
 
     def answered(self, cluster: str) -> None:
         """The cluster's scheduler has answered a call."""

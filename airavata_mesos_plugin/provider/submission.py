@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from airavata_mesos_plugin.errors import AiravataMesosError, AlreadyExists
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.input_methods import plan_inputs
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.provider.pacing import Pacing
@@ -26,9 +27,10 @@ BATCH = 50
 class Submitter:
     """Takes jobs from ACCEPTED to QUEUED."""
 
-    def __init__(self, parts: Parts, monitor: Monitor) -> None:
+    def __init__(self, parts: Parts, monitor: Monitor, gangs: GangDesk) -> None:
         self._parts = parts
         self._monitor = monitor
+        self._gangs = gangs
         self._pacing = Pacing(parts.clock, first_seconds=1.0, longest_seconds=60.0)
 
     def document(self, record: JobRecord) -> Mapping[str, object]:
@@ -39,10 +41,7 @@ class Submitter:
         parts = self._parts
         settings = parts.settings
         queue = settings.queue(record.request.queue)
-        lifetime = settings.staging.link_lifetime_seconds
-        # A job that was kept back, or is started again, has the whole time from then on.
-        since = max(record.submitted_at or 0, record.eligible_at or 0, record.accepted_at)
-        ticket = parts.tickets.issue(record.id, record.attempt, int(since) + lifetime)
+        ticket = parts.tickets.issue(record.id, record.attempt, parts.expiry(record))
         context = job_context(
             record,
             queue,
@@ -50,20 +49,21 @@ class Submitter:
             plan_inputs(queue, f"{parts.staging_url()}/inputs/{ticket}"),
             provider=settings.name,
             ledger=parts.ledger.instance,
-            push_url=f"{parts.staging_url()}/outputs/{self._push_ticket(record, since)}"
+            push_url=f"{parts.staging_url()}/outputs/{self._push_ticket(record)}"
             if queue.outputs.method == PUSH
             else "",
         )
         # What the wrapper would refuse is said now, and not when the task runs.
         wrapper_context(record, queue, settings, "unused-token")
         scheduler = parts.schedulers[record.cluster]
-        document = parts.templates.render_job(scheduler.kind, queue.template, context)
+        template = queue.template if record.request.nodes == 1 else queue.parallel_template
+        document = parts.templates.render_job(scheduler.kind, template, context)
         scheduler.validate(document)
         return document
 
-    def _push_ticket(self, record: JobRecord, since: float) -> str:
-        lifetime = self._parts.settings.staging.link_lifetime_seconds + record.request.wall_time_seconds
-        return self._parts.tickets.issue(record.id, record.attempt, int(since) + lifetime, Purpose.OUTPUTS)
+    def _push_ticket(self, record: JobRecord) -> str:
+        expiry = self._parts.expiry(record) + record.request.wall_time_seconds
+        return self._parts.tickets.issue(record.id, record.attempt, expiry, Purpose.OUTPUTS)
 
     def step(self, cluster: str) -> None:
         """Submit what waits for ``cluster``. Repeatable: a job whose create call may have arrived is
@@ -71,6 +71,8 @@ class Submitter:
         """
         waiting = self._parts.ledger.jobs(JobSelection(clusters=frozenset({cluster}), to_submit=True))
         due = [record for record in reversed(waiting) if self._pacing.due(record.id)]
+        if not self._parts.schedulers[cluster].starts_together:
+            due = self._gangs.admitted(cluster, due)
         try:
             fresh = self._without_known(cluster, due)
         except AiravataMesosError as error:

@@ -20,6 +20,7 @@ class WrapperResult:
     started_at: float
     ended_at: float
     signal: int | None = None
+    node_lost: bool = False  # of a job over several nodes; that ended it
     reason: str = ""  # why the script was not started, or was ended by us before its time; else empty
 
 
@@ -43,6 +44,7 @@ def parse(content: bytes | None) -> WrapperResult | None:
             started_at=float(values["started_at"]),
             ended_at=float(values["ended_at"]),
             signal=int(signal) if signal else None,
+            node_lost=values.get("node_lost") == "1",
             reason="".join(sign if sign.isprintable() else "?" for sign in values.get("reason", "")),
         )
     except (KeyError, ValueError):

@@ -28,6 +28,7 @@ class Purpose(str, Enum):
     """What a ticket allows; one for another purpose is no ticket."""
 
     INPUTS = "inputs"
+    GANG = "gang"
     OUTPUTS = "outputs"
 
 
@@ -89,6 +90,10 @@ class Tickets:
     def marker(self, job_id: int, attempt: int) -> str:
         """32 hexadecimal digits that only we know, always the same for an attempt of a job."""
         return self._sign("marker", _PAYLOAD.pack(_FORM, job_id, attempt, 0))[:16].hex()
+
+    def gang_secret(self, job_id: int, attempt: int) -> bytes:
+        """32 bytes that the nodes of an attempt of a job share, always the same for it."""
+        return self._sign("gang secret", _PAYLOAD.pack(_FORM, job_id, attempt, 0))
 
     def _sign(self, purpose: str, payload: bytes) -> bytes:
         # The purpose keeps the secret from signing anything else alike.

@@ -163,6 +163,9 @@ class Scheduler(ABC):
     kind: str
     """Name of the scheduler's template folder: ``aurora`` or ``mesos``."""
 
+    starts_together: bool = False
+    """Whether a job over several nodes gets all of them in one step, or none."""
+
     @abstractmethod
     def validate(self, document: Mapping[str, object]) -> None:
         """Check a rendered job configuration without any network access.

@@ -10,17 +10,21 @@ from aiohttp import web
 from airavata_mesos_plugin.config import StagingSettings
 from airavata_mesos_plugin.errors import ConfigurationError
 from airavata_mesos_plugin.provider import Provider
+from airavata_mesos_plugin.service.gangs import GangsRoute
 from airavata_mesos_plugin.service.inputs import InputsRoute
 from airavata_mesos_plugin.service.pushes import PushRoute
 
 
 class StagingServer:
+    """``GET /inputs/<ticket>``, ``POST /gangs/<ticket>`` and ``GET /health``; everything else is 404."""
+
     """``GET /inputs/<ticket>``, ``PUT /outputs/<ticket>`` and ``GET /health``; everything else is 404."""
 
     def __init__(self, settings: StagingSettings, port_file: Path) -> None:
         self._settings = settings
         self._port_file = port_file
         self._inputs: InputsRoute | None = None
+        self._gangs: GangsRoute | None = None
         self._pushes: PushRoute | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -35,11 +39,13 @@ class StagingServer:
     async def start(self, provider: Provider) -> None:
         """Listen. Raises ConfigurationError when the address cannot be used."""
         self._inputs = InputsRoute(provider.inputs, self._settings, provider.inputs.clock)
+        self._gangs = GangsRoute(provider.gangs)
         self._pushes = PushRoute(provider.pushes)
         application = web.Application()
         application.add_routes(
             [
                 *self._inputs.routes(),
+                *self._gangs.routes(),
                 *self._pushes.routes(),
                 web.get("/health", _health),
                 # Whoever tries other methods or paths learns nothing about what there is.
@@ -72,6 +78,9 @@ class StagingServer:
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
+        if self._gangs is not None:
+            self._gangs.close()
+            self._gangs = None
         if self._pushes is not None:
             self._pushes.close()
             self._pushes = None

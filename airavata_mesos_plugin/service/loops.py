@@ -151,6 +151,7 @@ class ClusterLoop:
             self._nodes_due = now + NODES_SECONDS
             guarded(lambda: self._provider.monitor.refresh_nodes(name), None)
         guarded(lambda: self._provider.eligibility.step(name), 0)
+        guarded(lambda: self._provider.gangs.step(name), None)
         guarded(lambda: self._provider.submitter.step(name), None)
         if woken:
             self._round_due = min(self._round_due, now + SHORTEST_PAUSE_SECONDS)

@@ -93,7 +93,8 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
     job, request = row.job, row.job.request
     resources = request.resources
     group_id, group_name = view.group(request.uid, request.gid)
-    cpus = max(1, int(resources.cpus))
+    cpus_of_node = max(1, int(resources.cpus))
+    cpus = cpus_of_node * request.nodes
     return {
         **_MISSING,
         "account": request.account,
@@ -103,7 +104,7 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "array_task_id": job.array_index,
         "array_task_string": "",
         "batch_host": job.host,
-        "billable_tres": float(resources.cpus),
+        "billable_tres": float(request.all_resources.cpus),
         "cluster": cluster,
         "command": request.command,
         "comment": request.comment,
@@ -117,12 +118,12 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "group_id": group_id,
         "group_name": group_name,
         "job_id": job.id,
-        "job_resources": {"allocated_cores": cpus, "allocated_hosts": 1, "nodes": job.host}
+        "job_resources": {"allocated_cores": cpus, "allocated_hosts": request.nodes, "nodes": job.host}
         if job.host
         else {},
         "job_state": view.word(job),
         "last_sched_evaluation": _whole(job.changed_at),
-        "memory_per_cpu": None if request.memory_given else resources.memory_mb // cpus,
+        "memory_per_cpu": None if request.memory_given else resources.memory_mb // cpus_of_node,
         "memory_per_node": resources.memory_mb if request.memory_given else None,
         "minimum_cpus_per_node": request.cpus_per_task or 1,
         "name": request.name,

@@ -20,7 +20,7 @@ def line(request: JobRequest, provider: JobProvider, now: float, zone: tzinfo | 
     moment, node = _start(request.resources, provider, queue.cluster, now)
     begin = max(moment, request.begin_at or now)
     return (
-        f"sbatch: Job {number} to start at {view.date(begin, zone)} using {request.resources.cpus:g}"
+        f"sbatch: Job {number} to start at {view.date(begin, zone)} using {request.all_resources.cpus:g}"
         f" processors on nodes {node or '(null)'} in partition {request.queue}"
     )
 

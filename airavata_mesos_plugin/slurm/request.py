@@ -28,9 +28,15 @@ class Shape:
     warnings: tuple[str, ...] = ()
 
     @property
+    def tasks_of_node(self) -> int:
+        """Most tasks that one node has."""
+        spread = -(-self.tasks // self.nodes)
+        return spread if self.tasks_per_node is None else min(self.tasks, max(spread, self.tasks_per_node))
+
+    @property
     def cpus(self) -> int:
-        """CPUs of the whole job."""
-        return self.tasks * (self.cpus_per_task or 1)
+        """CPUs of the job on each of its nodes."""
+        return self.tasks_of_node * (self.cpus_per_task or 1)
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,10 @@ class Wishes:
     minutes: float | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)  # by the name of the option
 
-    def gpus_of(self, tasks: int) -> int:
-        """GPUs of the whole job, which runs on one node."""
+    def gpus_of(self, tasks: int, nodes: int = 1) -> int:
+        """GPUs on each node, which has so many ``tasks`` of the job's ``nodes``."""
         return max(
-            self.gpus.get("gpus", 0),
+            -(-self.gpus.get("gpus", 0) // nodes),
             self.gpus.get("gpus-per-node", self.gpus.get("gres", 0)),
             self.gpus.get("gpus-per-task", 0) * tasks,
         )
@@ -103,11 +109,12 @@ def fit(wishes: Wishes, wanted: Shape, queue: QueueSettings, nodes: Sequence[Nod
     Raises CommandFailed when the partition, or every node of its cluster, has too little: like a SLURM
     site with ``EnforcePartLimits=ALL``. With no node known only the partition's own limits count.
     """
-    if wanted.nodes > 1:
+    if wanted.nodes > queue.max_nodes:
+        many = "one node" if queue.max_nodes == 1 else f"at most {queue.max_nodes} nodes"
         raise CommandFailed(
             NO_SUCH_NODE,
-            f"sbatch: error: partition {queue.name} runs each job on one node, not on {wanted.nodes};"
-            " ask for -N 1 and give the tasks with -n",
+            f"sbatch: error: partition {queue.name} runs each job on {many}, not on {wanted.nodes};"
+            f" ask for -N {queue.max_nodes} and give the tasks with -n",
         )
     minutes = queue.default_wall_time_minutes if wishes.minutes is None else wishes.minutes
     if minutes > queue.max_wall_time_minutes:
@@ -141,11 +148,18 @@ def _resources(wishes: Wishes, wanted: Shape, queue: QueueSettings, nodes: Seque
             f"sbatch: error: partition {queue.name} gives a job 1M to {values.memory(most_memory)} of memory,"
             f" not {values.memory(memory)}; give another amount with --mem",
         )
-    gpus = wishes.gpus_of(wanted.tasks)
+    gpus = wishes.gpus_of(wanted.tasks_of_node, wanted.nodes)
     if gpus > values.LARGEST:
         raise CommandFailed(NO_SUCH_NODE, f"sbatch: error: {gpus} GPUs are more than any node has")
     resources = Resources(cpus=float(wanted.cpus), memory_mb=memory, disk_mb=queue.disk_mb, gpus=gpus)
-    if nodes and not any(resources.fits_in(node.total) for node in nodes):
+    fitting = sum(resources.fits_in(node.total) for node in nodes)
+    if 0 < fitting < wanted.nodes:
+        raise CommandFailed(
+            NO_SUCH_NODE,
+            f"sbatch: error: partition {queue.name} has {fitting} nodes with {wanted.cpus} CPUs and"
+            f" {values.memory(memory)} of memory each, not {wanted.nodes}; ask for less",
+        )
+    if nodes and not fitting:
         with_gpus = f" {gpus} GPUs," if gpus else ""
         raise CommandFailed(
             NO_SUCH_NODE,

@@ -64,7 +64,7 @@ def _job(entry: Entry, frame: Frame, details: bool) -> list[str]:
     job = entry.job
     request = job.request
     gid, group = view.group(request.uid, request.gid)
-    cpus = request.resources.cpus
+    cpus = request.all_resources.cpus
     array = "" if job.array_id is None else f"ArrayJobId={job.array_id} ArrayTaskId={entry.tasks()} "
     limit = f"ArrayTaskThrottle={request.array_limit} " if array and request.array_limit else ""
     eligible = view.eligible_time(job)

@@ -59,7 +59,7 @@ def gpus(row: Entry) -> str:
 
 def tres(row: Entry) -> str:
     """Trackable resources of the job."""
-    resources = row.job.request.resources
+    resources = row.job.request.all_resources
     text = f"cpu={resources.cpus:g},mem={values.memory(resources.memory_mb)},node={row.job.request.nodes}"
     text += f",billing={resources.cpus:g}"
     return f"{text},gres/gpu={resources.gpus}" if resources.gpus else text
@@ -248,7 +248,7 @@ def sort_key(letter: str) -> SortKey:
         "L": lambda row: row.job.request.wall_time_seconds - view.run_time(row.job, row.now),
         "M": lambda row: view.run_time(row.job, row.now),
         "m": lambda row: float(row.job.request.resources.memory_mb),
-        "C": lambda row: row.job.request.resources.cpus,
+        "C": lambda row: row.job.request.all_resources.cpus,
         "D": lambda row: float(row.job.request.nodes),
         "S": lambda row: start_time(row) or float("inf"),
         "e": lambda row: end_time(row) or float("inf"),

@@ -165,7 +165,7 @@ def limit(job: JobRecord) -> str:
 
 def cpus(job: JobRecord) -> str:
     """CPUs of the job."""
-    return f"{job.request.resources.cpus:g}"
+    return f"{job.request.all_resources.cpus:g}"
 
 
 def exit_code(job: JobRecord) -> str:

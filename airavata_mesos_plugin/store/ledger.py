@@ -22,6 +22,7 @@ from airavata_mesos_plugin.jobs import (
 from airavata_mesos_plugin.states import may_follow, may_requeue
 from airavata_mesos_plugin.store import waiting
 from airavata_mesos_plugin.store.fetches import Fetches
+from airavata_mesos_plugin.store.gangs import Gangs
 from airavata_mesos_plugin.store.notes import NOTES_SCHEMA, Notes
 from airavata_mesos_plugin.store.outbox import Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
@@ -84,6 +85,7 @@ class Ledger(LedgerReader):
         self._shared: sqlite3.Cursor | None = None  # of the block under way, see `together`
         self.outbox = Outbox(self._reader, self._writing, clock)
         self.fetches = Fetches(self._reader, self._writing)
+        self.gangs = Gangs(self._reader, self._writing)
         with self._writing() as cursor:
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
             self._check_version(version)
@@ -94,6 +96,7 @@ class Ledger(LedgerReader):
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             cursor.execute(NOTES_SCHEMA)
             self.fetches.prepare(cursor)
+            self.gangs.prepare(cursor)
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
 
@@ -232,6 +235,9 @@ class Ledger(LedgerReader):
                     ),
                 )
             made = key(job_id, before.attempt + 1)
+            wait_reason = {None: "", Hold.USER: "JobHeldUser", Hold.ADMIN: "JobHeldAdmin"}[held]
+            if not wait_reason and before.begin_at is not None and before.begin_at > now:
+                wait_reason = "BeginTime"
             changes: dict[str, object] = {
                 **_FORGOTTEN,
                 "phase": JobPhase.ACCEPTED,
@@ -240,7 +246,7 @@ class Ledger(LedgerReader):
                 "submitted_at": now,
                 "changed_at": now,
                 "held": held,
-                "wait_reason": {None: "", Hold.USER: "JobHeldUser", Hold.ADMIN: "JobHeldAdmin"}[held],
+                "wait_reason": wait_reason,
             }
             self._update(cursor, job_id, changes)
             # A task of an array gets a payload of its own.

@@ -18,6 +18,7 @@ from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.gen.aurora.ttypes import TaskQuery
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.provider import Parts
+from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.schedulers.aurora.codec import METHODS
 from airavata_mesos_plugin.schedulers.aurora.conversion import to_thrift
@@ -209,7 +210,7 @@ def _spend(spent: _Spent, server: int, calls: int, work: Callable[[], Any]) -> A
 
 def _print_rounds(parts: Parts, settings: ProviderSettings, server: int) -> None:
     cluster = settings.clusters[0].name
-    monitor = Monitor(parts)
+    monitor = Monitor(parts, GangDesk(parts))
     rows = []
     first, later = _Spent(), []
     for turn in range(ROUNDS + 2):

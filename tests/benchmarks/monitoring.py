@@ -18,6 +18,7 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Parts
+from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.monitoring import Monitor
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.aurora import codec
@@ -89,7 +90,7 @@ def _submit(parts: Parts, settings: ProviderSettings, directory: Path) -> list[J
 
 def _rounds(parts: Parts, scheduler: AuroraScheduler, cluster: str, keys: Sequence[JobKey]) -> None:
     """Time whole rounds and the poll in them, one after the other."""
-    monitor = Monitor(parts)
+    monitor = Monitor(parts, GangDesk(parts))
     first = _timed_round(monitor, parts, cluster)
     whole, poll = Figures("Monitor.round, nothing new"), Figures("of it AuroraScheduler.poll")
     calls: Counter[str] = Counter()

@@ -23,6 +23,7 @@ LAYERS = [
         "states",
         "errors",
         "config",
+        "hostlist",
         "parallel",
         "secret",
         "gen",

@@ -40,11 +40,10 @@ def _above(queue: Queue, limit: QueueSettings) -> Iterator[str]:
         ("max_run_time_minutes", queue.max_run_time_minutes, limit.max_wall_time_minutes),
         ("max_processors", queue.max_processors, limit.max_cpus),
         ("max_memory_mb", queue.max_memory_mb, limit.max_memory_mb),
+        ("max_nodes", queue.max_nodes, limit.max_nodes),
     ):
         if most is not None and given > most:
             yield f"{what} {given} is above the provider's {most}"
-    if queue.max_nodes > 1:
-        yield f"max_nodes {queue.max_nodes}: the provider runs each job on one node"
 
 
 def _summary(queue: Queue) -> str:

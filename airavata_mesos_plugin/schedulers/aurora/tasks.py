@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from airavata_mesos_plugin.errors import ProtocolError
 from airavata_mesos_plugin.gen.aurora.constants import ACTIVE_STATES
 from airavata_mesos_plugin.gen.aurora.ttypes import ScheduledTask, ScheduleStatus
+from airavata_mesos_plugin.job_metadata import NODES
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.schedulers.base import TaskObservation
 from airavata_mesos_plugin.states import AURORA_PHASES
@@ -58,7 +59,7 @@ def _fold(key: JobKey, tasks: Sequence[ScheduledTask], now: float) -> TaskObserv
     latest = [newest(found) for found in by_instance.values()]
     # With several instances a restart of any of them begins a new run of the job.
     run = sum(_earlier(task, found) for task, found in zip(latest, by_instance.values(), strict=True))
-    return _observation(key, _speaker(latest), run, now)
+    return _observation(key, _first_node(latest) or _speaker(latest), run, now)
 
 
 def newest(tasks: Sequence[ScheduledTask]) -> ScheduledTask:
@@ -90,6 +91,15 @@ def _earlier(task: ScheduledTask, tasks: Sequence[ScheduledTask]) -> int:
     # The failure that ended this very task is counted too.
     failures: int = (task.failureCount or 0) - (task.status == ScheduleStatus.FAILED)
     return max(len(chain), len(tasks) - 1, failures)
+
+
+def _first_node(latest: Sequence[ScheduledTask]) -> ScheduledTask | None:
+    """The task that speaks for a job over several nodes: the script runs there, and the others follow it."""
+    for task in latest:
+        if not task.assignedTask.instanceId:
+            notes = task.assignedTask.task.metadata or ()
+            return task if any(note.key == NODES for note in notes) else None
+    return None
 
 
 def _speaker(latest: Sequence[ScheduledTask]) -> ScheduledTask:

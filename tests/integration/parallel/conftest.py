@@ -105,7 +105,6 @@ class Job:
             "tasks": [2] * nodes,
             "cpus": 2,
             "silence_seconds": silence_seconds,
-            "user_tasks": 2 * nodes,
         }
         templates = TemplateLibrary()
         for sandbox in self.sandboxes:

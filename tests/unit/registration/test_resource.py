@@ -145,7 +145,7 @@ def test_queues_that_agree() -> None:
         ),
         (GOOD, {"max_cpus": 3}, "max_processors 4 is above the provider's 3"),
         (GOOD, {"max_memory_mb": 1000}, "max_memory_mb 1024 is above the provider's 1000"),
-        (queue(max_nodes=2), {}, "max_nodes 2: the provider runs each job on one node"),
+        (queue(max_nodes=2), {}, "max_nodes 2 is above the provider's 1"),
         (queue(name="other"), {}, "the provider has no such queue, only normal, spare"),
     ],
 )

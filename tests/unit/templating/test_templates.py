@@ -231,7 +231,7 @@ def test_the_wrapper_is_valid_shell_and_renders_the_same_twice() -> None:
 
 
 def test_requests_that_no_wrapper_can_run() -> None:
-    with pytest.raises(InvalidRequest, match="ask for one node"):
+    with pytest.raises(InvalidRequest, match="ask for fewer nodes"):
         wrapper_context(a_record(nodes=2), a_queue(), SETTINGS, TOKEN)
     with pytest.raises(InvalidRequest, match="SLURM_JOB_NAME holds a NUL"):
         wrapper_context(a_record(name="a\0b"), a_queue(), SETTINGS, TOKEN)

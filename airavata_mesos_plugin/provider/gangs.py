@@ -1,0 +1,280 @@
+"""Jobs over several nodes: a gang, of which every node starts or none does.
+
+A node registers when it is ready and asks until all are there; only then does the first one run the script.
+Nodes that wait for the last one too long are given back, and the job tries again after a pause that nobody
+can foresee: two gangs which together need more than there is so never wait for each other for good.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from airavata_mesos_plugin import hostlist
+from airavata_mesos_plugin.errors import InvalidRequest, NotFound
+from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox.tickets import Purpose
+from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.store import JobSelection
+from airavata_mesos_plugin.store.gangs import GangNode
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS = 45.0
+"""A node that has not asked for so long is not there; nodes ask every ten seconds or so."""
+
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 300.0
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
+_RUN = re.compile(r"[0-9a-f]{1,64}")
+_GATHERING = frozenset({JobPhase.SUBMITTING, JobPhase.QUEUED})
+
+
+@dataclass
+class _Gathering:
+    """The nodes of an attempt that are there, with the time of their last question (monotonic)."""
+
+    began: float
+    seen: dict[int, tuple[GangNode, float]] = field(default_factory=dict)
+
+    def present(self, now: float) -> list[GangNode]:
+        return [node for _, (node, at) in sorted(self.seen.items()) if now - at < FRESH_SECONDS]
+
+
+class GangDesk:
+    """Brings the nodes of jobs together. Safe to use from several threads."""
+
+    def __init__(self, parts: Parts, chance: Callable[[], float] = random.random) -> None:
+        """``chance`` gives numbers from 0 to 1 for the pauses."""
+        self._parts = parts
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._gatherings: dict[tuple[int, int], _Gathering] = {}
+
+    def register(self, ticket: str, number: int, said: Mapping[str, object]) -> dict[str, object]:
+        """A node says that it is ready and asks for the others. Repeatable; nodes do so until all are there.
+
+        The answer has ``nodes`` and ``variables`` once all are, else ``present``, their number. Raises
+        NotFound for a ticket that is not ours, a job that has no use for the node, and a node that was
+        started anew after all had been there; InvalidRequest for words that no node says.
+        """
+        parts = self._parts
+        holder = parts.tickets.check(ticket, parts.clock.now(), Purpose.GANG)
+        if holder is None:
+            raise NotFound("no such address")
+        node = _node(number, said)
+        with self._lock:
+            record = parts.ledger.job(holder.job_id)
+            ending = record.cancel_requested_at is not None or record.requeue_requested_at is not None
+            if (
+                record.attempt != holder.attempt
+                or number >= record.request.nodes
+                or record.phase not in (*_GATHERING, JobPhase.RUNNING)
+            ):
+                raise NotFound("no such address")
+            settled = parts.ledger.gangs.of(record.id, record.attempt)
+            if settled is not None:
+                if settled.nodes[number].run != node.run:
+                    raise NotFound("this node was started again, but its job cannot be joined again")
+                return _answer(settled.nodes)
+            if ending:
+                raise NotFound("no such address")
+            now = parts.clock.monotonic()
+            gathering = self._gatherings.setdefault((record.id, record.attempt), _Gathering(began=now))
+            gathering.seen[number] = (node, now)
+            present = gathering.present(now)
+            if len(present) < record.request.nodes:
+                return {"present": len(present)}
+            return _answer(self._settle(record, present))
+
+    def seen(self, record: JobRecord, task: TaskObservation) -> TaskObservation:
+        """What a scheduler says about the first node, as far as it is true of the whole job."""
+        if record.request.nodes == 1:
+            return task
+        gang = self._parts.ledger.gangs.of(record.id, record.attempt)
+        if gang is None:
+            if task.phase is JobPhase.RUNNING:
+                return replace(task, phase=JobPhase.QUEUED, started_at=None)
+            return task
+        hosts = _hosts(gang.nodes)
+        if not gang.task_id and task.task_id:
+            self._parts.ledger.gangs.keep(record.id, record.attempt, gang.nodes, task.task_id)
+        elif task.task_id != gang.task_id:
+            # The scheduler has replaced the first node. A job that has begun cannot go on with another one.
+            return replace(
+                task,
+                task_id=gang.task_id,
+                run=record.run,
+                host=hosts,
+                agent_id=record.agent_id,
+                phase=JobPhase.LOST,
+                queued_at=None,
+                started_at=record.started_at,
+                message=f"the first node, {gang.nodes[0].name}, was lost",
+            )
+        return replace(task, host=hosts, started_at=record.started_at or task.started_at)
+
+    def waiting_reason(self, record: JobRecord, reason: str) -> str:
+        """Why the job waits: the scheduler's ``reason``, and how many nodes are there."""
+        with self._lock:
+            gathering = self._gatherings.get((record.id, record.attempt))
+            present = gathering.present(self._parts.clock.monotonic()) if gathering is not None else []
+        if not present:
+            return reason
+        told = f"{len(present)} of {record.request.nodes} nodes have started"
+        return f"{told}; {reason}" if reason else told
+
+    def step(self, cluster: str) -> None:
+        """Give back the nodes of jobs that wait for their last one too long. Repeatable."""
+        parts = self._parts
+        now = parts.clock.monotonic()
+        with self._lock:
+            gatherings = dict(self._gatherings)
+        for (job_id, attempt), gathering in gatherings.items():
+            record = parts.ledger.job(job_id)
+            if record.cluster != cluster:
+                continue
+            if record.attempt != attempt or record.phase not in _GATHERING:
+                self._forget(job_id, attempt)
+                continue
+            limit = parts.settings.queue(record.request.queue).gathering_seconds
+            if now - gathering.began < limit or record.requeue_requested_at is not None:
+                continue
+            present = len(gathering.present(now))
+            longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
+            pause = longest * (0.5 + self._chance() / 2)
+            told = f"only {present} of {record.request.nodes} nodes had started after {limit} s"
+            log.warning("job %d: %s; they are given back for %.0f s", job_id, told, pause)
+            parts.ledger.annotate(
+                job_id,
+                requeue_requested_at=parts.clock.now(),
+                requeue_requested_by="",
+                begin_at=parts.clock.now() + pause,
+            )
+            parts.ledger.note(job_id, source="provider", reason=f"{told}: given back, to be tried again")
+            parts.views[cluster].wake.set()
+
+    def admitted(self, cluster: str, records: list[JobRecord]) -> list[JobRecord]:
+        """Those that may go to a scheduler which starts nodes one by one.
+
+        There only one gang of a cluster gathers its nodes at a time, or several might each get a part of
+        what they need.
+        """
+        if all(record.request.nodes == 1 for record in records):
+            return records
+        there = JobSelection(clusters=frozenset({cluster}), phases=_GATHERING)
+        under_way = [record for record in self._parts.ledger.jobs(there) if record.request.nodes > 1]
+        first = under_way[-1].id if under_way else None
+        chosen = []
+        for record in records:
+            if record.request.nodes == 1 or record.id == first or record.phase is JobPhase.SUBMITTING:
+                chosen.append(record)
+            elif first is None:
+                first = record.id
+                chosen.append(record)
+            else:
+                reason = f"waits until job {first} has all its nodes"
+                if record.pending_reason != reason:
+                    self._parts.ledger.annotate(record.id, pending_reason=reason)
+        return chosen
+
+    def _settle(self, record: JobRecord, present: list[GangNode]) -> tuple[GangNode, ...]:
+        parts = self._parts
+        nodes = _named(present)
+        parts.ledger.gangs.keep(record.id, record.attempt, nodes)
+        parts.ledger.advance(
+            record.id,
+            JobPhase.RUNNING,
+            source="provider",
+            reason=f"all {len(nodes)} nodes have started",
+            fields={"started_at": parts.clock.now(), "host": _hosts(nodes), "pending_reason": ""},
+        )
+        self._gatherings.pop((record.id, record.attempt), None)
+        return nodes
+
+    def _forget(self, job_id: int, attempt: int) -> None:
+        with self._lock:
+            self._gatherings.pop((job_id, attempt), None)
+
+
+def gang_description(parts: Parts, record: JobRecord) -> str:
+    """The control file ``gang`` of an attempt, always the same: what a node must know of its job.
+
+    The secret of the job's nodes is in it.
+    """
+    request = record.request
+    ticket = parts.tickets.issue(record.id, record.attempt, parts.expiry(record), Purpose.GANG)
+    document = {
+        "job_id": record.id,
+        "attempt": record.attempt,
+        "nodes": request.nodes,
+        "secret": parts.tickets.gang_secret(record.id, record.attempt).hex(),
+        "meeting": f"{parts.staging_url()}/gangs/{ticket}",
+        "tasks": request.tasks_on_nodes,
+        "cpus": max(1, int(request.resources.cpus)),
+        "silence_seconds": parts.settings.queue(request.queue).silence_seconds,
+    }
+    return json.dumps(document)
+
+
+def _node(number: int, said: Mapping[str, object]) -> GangNode:
+    name, address, port, run = (said.get(word) for word in ("name", "address", "port", "run"))
+    if not (isinstance(name, str) and isinstance(address, str) and isinstance(run, str)):
+        raise InvalidRequest("a node registers with its name, address, port and run")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InvalidRequest("the address of a node is a number") from None
+    if not isinstance(port, int) or not 0 < port < 65536 or not _RUN.fullmatch(run):
+        raise InvalidRequest("a node registers with its name, address, port and run")
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("the name of a node is that of a host")
+    return GangNode(number, name, address, port, run)
+
+
+def _named(nodes: list[GangNode]) -> tuple[GangNode, ...]:
+    """The nodes with short names, unless those are the same for two hosts; two on one host get a number."""
+    short = [replace(node, name=_short(node.name)) for node in nodes]
+    names = Counter(node.name for node in short)
+    longer = [node if names[node.name] == 1 else before for node, before in zip(short, nodes, strict=True)]
+    names = Counter(node.name for node in longer)
+    return tuple(
+        node if names[node.name] == 1 else replace(node, name=f"{_bare(node.name)}-{node.number}")
+        for node in longer
+    )
+
+
+def _bare(name: str) -> str:
+    """Without full stops: launchers cut names at the first one."""
+    return name.replace(".", "-").replace(":", "-")
+
+
+def _short(name: str) -> str:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.partition(".")[0]
+    return name
+
+
+def _hosts(nodes: tuple[GangNode, ...]) -> str:
+    return hostlist.in_order([node.name for node in nodes])
+
+
+def _answer(nodes: tuple[GangNode, ...]) -> dict[str, object]:
+    listed = [
+        {"number": node.number, "name": node.name, "address": node.address, "port": node.port}
+        for node in nodes
+    ]
+    hosts = _hosts(nodes)
+    variables = {"SLURM_JOB_NODELIST": hosts, "SLURM_NODELIST": hosts}
+    return {"nodes": listed, "variables": variables}
