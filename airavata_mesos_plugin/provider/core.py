@@ -29,6 +29,7 @@ from airavata_mesos_plugin.provider.putting import Putting
 from airavata_mesos_plugin.provider.submission import Submitter
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
+from airavata_mesos_plugin.sandbox.windows import PIECE
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection
 
@@ -196,10 +197,10 @@ class Provider:
             return self._read_local(record, name, offset)
         if record.phase in (JobPhase.RUNNING, JobPhase.FETCHING):
             try:
-                address = self.collector.address(record)
-                if offset < 0:
-                    offset = max(0, self._parts.files.size(address, name) + offset)
-                data = self._parts.files.read(address, name, offset)
+                with self.places.sandbox(record, self.places.origin(record), name) as window:
+                    if offset < 0:
+                        offset = max(0, window.size(name) + offset)
+                    data = window.read(name, offset, PIECE)
             except (SandboxGone, NotFound):
                 data, offset = b"", max(0, offset)  # the file is not there yet
             return FileChunk(data, offset + len(data), over=False)
