@@ -25,9 +25,10 @@ from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, StagingError
 from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox import local_listing
+from airavata_mesos_plugin.sandbox.account_worker_report import encode_report
 from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
 from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress
+from airavata_mesos_plugin.sandbox.fetch import Fetcher, Progress
 from airavata_mesos_plugin.sandbox.origins import SFTP
 from airavata_mesos_plugin.sandbox.own_files import OwnFiles
 from airavata_mesos_plugin.sandbox.relay import SOCKET_DETAIL, SOCKETS, open_relayed
@@ -170,7 +171,7 @@ class Worker:
                 progress=lambda progress: told.__setitem__(slice(None), [progress]),
                 cancel=hung_up,
             )
-        stream.send({"kind": "done"}, _report(report))
+        stream.send({"kind": "done"}, encode_report(report))
 
     def _give_up(self, request: wire.Frame, stream: _Stream) -> None:
         directory = request.text("directory")
@@ -247,26 +248,6 @@ def _list(request: wire.Frame, name: str) -> list[Any]:
 
 def _excluded(request: wire.Frame) -> frozenset[str]:
     return frozenset(str(name) for name in _list(request, "excluded"))
-
-
-def _report(report: FetchReport) -> bytes:
-    result = report.result
-    document = {
-        "files": report.files,
-        "bytes": report.bytes,
-        "left_out": report.left_out,
-        "seconds": report.seconds,
-        "left_out_count": report.left_out_count,
-        "excluded": report.excluded,
-        "present": report.present,
-        "result": None
-        if result is None
-        else [
-            *(result.exit_code, result.timed_out, result.started_at, result.ended_at, result.signal),
-            result.reason,
-        ],
-    }
-    return json.dumps(document).encode("ascii")
 
 
 def main(descriptor: int) -> None:

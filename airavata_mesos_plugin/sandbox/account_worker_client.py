@@ -20,11 +20,17 @@ from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, T
 from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox import local_listing, push
 from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
+from airavata_mesos_plugin.sandbox.account_worker_report import (
+    TEXT_LIMIT,
+    clean,
+    decode_progress,
+    decode_report,
+    well_formed,
+)
 from airavata_mesos_plugin.sandbox.archive import Member
 from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.relay import served
 from airavata_mesos_plugin.sandbox.relayed_agent import relayed
-from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.sources import Opener
@@ -51,7 +57,6 @@ MOST_LOST = 4
 
 _LOOK_SECONDS = 0.2  # how often a cancel event is looked at
 _CHUNK_LIMIT = 16 * 1024 * 1024
-_TEXT_LIMIT = 2000
 _ERRORS: dict[str, type[AiravataMesosError]] = {
     name: getattr(errors, name)
     for name in (
@@ -138,7 +143,7 @@ class AccountFiles:
     ) -> list[ChangedFile]:
         head = {"kind": "changed", "directory": directory, "excluded": sorted(excluded)}
         body = self._ask({**head, "taken_at": repr(taken_at)}, [snapshot_text.encode("ascii")]).body
-        with _well_formed():
+        with well_formed():
             return [ChangedFile(str(name), int(size)) for name, size in json.loads(body)]
 
     def open_archive(
@@ -182,7 +187,7 @@ class AccountFiles:
 
         def alive(frame: wire.Frame) -> None:
             if progress is not None:
-                for told in _progress(frame):
+                for told in decode_progress(frame):
                     progress(told)
 
         body = [rules_text, snapshot_text.encode("ascii")]
@@ -192,7 +197,7 @@ class AccountFiles:
             if opener is not None:
                 source = stack.enter_context(opener(origin))
                 more = _More(sockets=stack.enter_context(served(source)))
-            return _report(self._ask(head, body, cancel, alive, more).body)
+            return decode_report(self._ask(head, body, cancel, alive, more).body)
 
     def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
         answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id})
@@ -200,7 +205,7 @@ class AccountFiles:
 
     def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:
         head = {"kind": "receive", "directory": directory, "name": name}
-        return _clean(self._ask(head, more=_More(chunks)).body.decode(errors="replace"), push.SAID_BYTES)
+        return clean(self._ask(head, more=_More(chunks)).body.decode(errors="replace"), push.SAID_BYTES)
 
     def discard(self, directory: str, names: Sequence[str]) -> None:
         self._ask({"kind": "discard", "directory": directory, "names": list(names)})
@@ -212,7 +217,7 @@ class AccountFiles:
 
     def list_local(self, directory: str, name: str) -> list[Entry]:
         body = self._ask({"kind": "list", "directory": directory, "name": name}).body
-        with _well_formed():
+        with well_formed():
             return local_listing.from_json(body)
 
     def _ask(
@@ -381,61 +386,17 @@ def _raise_error(frame: wire.Frame, user: str) -> None:
         kind = _ERRORS.get(frame.text("name"))
         if kind is None:
             raise wire.Malformed(f"the helper of {user} tells of an unknown error")
-        raise kind(_clean(frame.text("message")), advice=_clean(frame.text("advice")))
+        raise kind(clean(frame.text("message")), advice=clean(frame.text("advice")))
     if frame.kind == "os":
         number = frame.number("errno")
         raise OSError(number, os.strerror(number))
     if frame.kind == "fault":
-        log.error("fault in the helper of %s: %s", user, _clean(frame.text("text"), 2 * _TEXT_LIMIT))
+        log.error("fault in the helper of %s: %s", user, clean(frame.text("text"), 2 * TEXT_LIMIT))
         raise TransferError(f"the helper process for the files of {user} has a fault")
     if frame.kind not in ("alive", "data", "done"):
         raise wire.Malformed(f"the helper of {user} sends a message of an unknown kind")
 
 
-def _clean(text: str, limit: int = _TEXT_LIMIT) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
-
-
 def _ascii(text: bytes) -> str:
-    with _well_formed():
+    with well_formed():
         return text.decode("ascii")
-
-
-def _progress(frame: wire.Frame) -> list[Progress]:
-    with _well_formed():
-        told = frame.head.get("progress")
-        return [Progress(*map(int, numbers)) for numbers in told] if isinstance(told, list) else []
-
-
-def _report(body: bytes) -> FetchReport:
-    with _well_formed():
-        document = json.loads(body)
-        result = document["result"]
-        if result is not None:
-            code, timed_out, started_at, ended_at, signal, reason = result
-            result = WrapperResult(
-                exit_code=int(code),
-                timed_out=bool(timed_out),
-                started_at=float(started_at),
-                ended_at=float(ended_at),
-                signal=None if signal is None else int(signal),
-                reason=_clean(str(reason)),
-            )
-        return FetchReport(
-            files=int(document["files"]),
-            bytes=int(document["bytes"]),
-            left_out=tuple((str(name), _clean(str(why))) for name, why in document["left_out"]),
-            result=result,
-            seconds=float(document["seconds"]),
-            left_out_count=int(document["left_out_count"]),
-            excluded=int(document["excluded"]),
-            present=int(document["present"]),
-        )
-
-
-@contextlib.contextmanager
-def _well_formed() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise wire.Malformed("a helper answers in an unknown form") from error

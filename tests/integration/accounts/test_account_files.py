@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -296,7 +296,7 @@ class Liar:
         self._hang = hang
         self._kept: list[socket.socket] = []
 
-    def open(self) -> socket.socket:
+    def open(self, more: Sequence[socket.socket] = ()) -> socket.socket:  # noqa: ARG002 - it takes none
         ours, theirs = socket.socketpair()
         theirs.sendall(self._answer)
         self._kept.append(theirs)

@@ -198,7 +198,7 @@ def test_a_directory_that_cannot_be_tidied_up_does_not_keep_a_job(bench: Bench) 
 def test_a_fault_of_ours_is_tried_again_later(bench: Bench) -> None:
     job_id = bench.ended()
     bench.files.fetch.side_effect = ValueError
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         bench.collect()
     assert bench.collect() == []
     bench.clock.advance(6)
