@@ -26,13 +26,9 @@ def agents_of(agents: Iterable[Mapping[str, Any]], roles: Collection[str]) -> li
         used = _scalars(_mapping(agent, "used_resources"))
         free = {name: max(0.0, amount - used.get(name, 0.0)) for name, amount in total.items()}
         ports, taken = _ports(agent, "resources"), _ports(agent, "used_resources")
-        found.append(
-            Agent(
-                Place(str(agent["id"]), str(agent.get("hostname", "")), _attributes(agent)),
-                total=_pool(total, ports),
-                free=_pool(free, ports, taken=sum(last - first + 1 for first, last in taken)),
-            )
-        )
+        unused = _pool(free, ports, taken=sum(last - first + 1 for first, last in taken))
+        place = Place(str(agent["id"]), str(agent.get("hostname", "")), _attributes(agent))
+        found.append(Agent(place, total=_pool(total, ports), free=unused, reach=unused))
     return found
 
 

@@ -54,6 +54,17 @@ class Pool:
         pool._parts.sort(key=lambda part: not part.get("reservations"))
         return pool
 
+    def plus(self, needs: Iterable[Need]) -> Pool:
+        """A pool with these amounts besides; for counting only, since the ports in it have no numbers."""
+        pool = Pool([dict(part) for part in self._parts])
+        for need in needs:
+            for name, amount in need.scalars.items():
+                pool._parts.append({"name": name, "type": "SCALAR", "scalar": {"value": amount / 1000}})
+            if need.ports:
+                ranges = {"range": [{"begin": 1, "end": need.ports}]}
+                pool._parts.append({"name": PORTS, "type": "RANGES", "ranges": ranges})
+        return pool
+
     def scalar(self, name: str) -> int:
         """Thousandths that are left of a scalar."""
         return sum(_value(part) for part in self._parts if part.get("name") == name)

@@ -158,7 +158,8 @@ class MesosJob(_Form):
     ``offer_role`` is the Mesos role whose offers are used. ``constraints`` are attributes of agents, in the
     form of Aurora's command line: ``a,b`` one of, ``!a,b`` none of. ``nodes`` and ``exclude_nodes`` are host
     names. ``spread``: each task on an agent of its own. ``max_task_failures`` as in Aurora: 1 means that a
-    failed job is not started again, -1 that it always is.
+    failed job is not started again, -1 that it always is. A document may have a member ``task`` besides: its
+    members go over those of every task.
     """
 
     role: Identifier
@@ -196,9 +197,28 @@ def parse(document: Mapping[str, object]) -> MesosJob:
                 f"the job configuration is wrong: {place}: holds a character that no command can be given"
             )
     try:
-        return MesosJob.model_validate(document)
+        return MesosJob.model_validate(_with_common(document))
     except ValidationError as error:
         raise InvalidRequest(f"the job configuration is wrong: {describe(error)}") from error
+
+
+def _with_common(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The document with its member ``task`` put over every task: objects are merged, None takes away."""
+    if "task" not in document:
+        return document
+    common, tasks = document["task"], document.get("tasks")
+    if not isinstance(common, Mapping) or not isinstance(tasks, (list, tuple)):
+        raise InvalidRequest("the job configuration is wrong: task: needs to be an object beside tasks")
+    rest = {name: value for name, value in document.items() if name != "task"}
+    return {**rest, "tasks": [_over(task, common) for task in tasks]}
+
+
+def _over(below: object, above: object) -> object:
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    made = {name: value for name, value in below.items() if above.get(name, value) is not None}
+    made.update((name, _over(below.get(name), value)) for name, value in above.items() if value is not None)
+    return made
 
 
 def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:

@@ -47,11 +47,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent as the master knows it: all that it has, and what of it nobody uses now."""
+    """An agent as the master knows it: all that it has, what of it nobody uses now, and what may come to us.
+
+    ``reach`` is what is free or used by jobs of ours: others may use the rest for ever.
+    """
 
     place: Place
     total: Pool
     free: Pool
+    reach: Pool
 
 
 @dataclass(frozen=True)
@@ -307,13 +311,13 @@ def _still_good(
 
 
 def _reserve(job: Wanted, agents: Sequence[Agent], avoid: frozenset[str]) -> Reservation | None:
-    """The agents that are large enough and have most free now; None when the cluster is too small."""
+    """The agents that will be large enough and have most free now; None when there are too few."""
     usable = [a for a in agents if a.place.agent_id not in avoid and job.allows(a.place)]
     usable.sort(key=lambda a: (a.free.scalar("cpus"), a.free.scalar("mem")), reverse=True)
     most = len(job.needs)
     # As few agents as will do: each that is kept waits idle.
     for count in range(1 if not job.spread else most, len(usable) + 1):
-        chosen = _choose(job, [(agent, agent.total) for agent in usable[:count]])
+        chosen = _choose(job, [(agent, agent.reach) for agent in usable[:count]])
         if chosen is not None:
             return Reservation(job.key, job.role, frozenset(agent.place.agent_id for agent in chosen))
     return None

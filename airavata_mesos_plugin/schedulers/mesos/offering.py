@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
+from airavata_mesos_plugin.schedulers.mesos.amounts import Need
 from airavata_mesos_plugin.schedulers.mesos.book import JobBook
 from airavata_mesos_plugin.schedulers.mesos.driver import Driver
 from airavata_mesos_plugin.schedulers.mesos.explaining import explain
@@ -22,7 +24,7 @@ from airavata_mesos_plugin.schedulers.mesos.matching import (
     match,
 )
 from airavata_mesos_plugin.schedulers.mesos.shunning import Shunned
-from airavata_mesos_plugin.schedulers.mesos.taskinfo import task_info
+from airavata_mesos_plugin.schedulers.mesos.taskinfo import need_of, task_info
 
 REVIVE_SECONDS = 1.0
 """Least time between two calls for all offers."""
@@ -116,13 +118,16 @@ class OfferDesk:
             if not self._replan or not self._offers:
                 return
             self._replan = False
+            now = self._clock.now()
+            wanted = self._book.in_order(now)
+            impatient = any(now - job.since >= self._limits.patience for job in wanted)
             plan = match(
-                self._book.in_order(self._clock.now()),
+                wanted,
                 list(self._offers.values()),
-                agents=self._agents,
+                agents=self._within_reach() if impatient else (),
                 reservations=self._reservations,
                 avoid=self._shunned.now(self._clock.monotonic()),
-                now=self._clock.now(),
+                now=now,
                 patience_seconds=self._limits.patience,
             )
             self._reservations = plan.reservations
@@ -136,6 +141,18 @@ class OfferDesk:
         self._launch(driver, plan.launches, filters)
         if plan.decline:
             driver.declineOffer([{"value": id} for id in plan.decline], filters=filters)
+
+    def _within_reach(self) -> list[Agent]:
+        """The agents, with what jobs of ours have there counted as what will be free some day."""
+        ours: dict[str, list[Need]] = {}
+        for job in self._book.launched.values():
+            for member, task in zip(job.members, job.form.tasks, strict=True):
+                if not member.over:
+                    ours.setdefault(member.agent_id, []).append(need_of(task))
+        return [
+            replace(agent, reach=agent.free.plus(ours.get(agent.place.agent_id, ())))
+            for agent in self._agents
+        ]
 
     def call(self, driver: Driver) -> None:
         """Say whether we want offers: none while nothing waits, all of them when something new does."""

@@ -273,6 +273,16 @@ def test_a_queue_names_its_role_its_resources_and_its_nodes() -> None:
     assert (form.constraints, form.max_task_failures) == ({"rack": "r1"}, 3)
 
 
+def test_what_a_queue_says_of_a_task_goes_for_every_task() -> None:
+    environment = [{"name": "A", "value": "b"}]
+    common = {"resources": {"named": {"licenses": 2}}, "user": None, "environment": environment}
+    (task,) = parse(rendered(mesos={"task": common})).tasks
+    assert (task.resources.named, task.resources.cpus) == ({"licenses": 2}, 2)
+    assert (task.user, task.environment[0].value) == (None, "b")
+    with pytest.raises(InvalidRequest, match="task: needs to be an object"):
+        parse(rendered(mesos={"task": 5}))
+
+
 def test_the_command_is_one_that_bash_understands() -> None:
     arguments = parse(rendered()).tasks[0].arguments
     assert arguments[:2] == ("/bin/bash", "-c")

@@ -439,6 +439,39 @@ def test_an_agent_on_which_jobs_fail_is_left_alone(stage: Stage) -> None:
     assert ("revive", ["*"]) in stage.master.take()
 
 
+def test_a_node_on_which_jobs_of_ours_run_is_kept_for_a_large_one(stage: Stage) -> None:
+    small = stage.submit("small", cpus=1)
+    stage.offer(1, cpus=4)
+    stage.step()
+    stage.tell("www.prod.small.0", "RUNNING")
+    stage.submit("large", cpus=4)
+    stage.step(100)
+    here = {"id": "S1", "hostname": "h", "resources": {"cpus": 4, "mem": 1000}}
+    used = {"used_resources": {"cpus": 1, "mem": 1}}
+    stage.framework.know_agents(agents_of([{**here, **used}], ["*"]))
+    stage.master.take()
+    stage.offer(2, cpus=3)
+    stage.step()
+    assert stage.master.take("decline", "accept") == []
+    stage.tell("www.prod.small.0", "FINISHED")
+    assert stage.phase(small) is JobPhase.COMPLETED
+    stage.offer(3, cpus=1)
+    stage.step()
+    assert stage.master.take("accept") == [("accept", (["O2", "O3"], ["www.prod.large.0"]))]
+
+
+def test_a_node_that_others_use_is_not_kept(stage: Stage) -> None:
+    stage.submit("large", cpus=4)
+    stage.step(100)
+    here = {"id": "S1", "hostname": "h", "resources": {"cpus": 4, "mem": 1000}}
+    used = {"used_resources": {"cpus": 1, "mem": 1}}
+    stage.framework.know_agents(agents_of([{**here, **used}], ["*"]))
+    stage.master.take()
+    stage.offer(2, cpus=3)
+    stage.step()
+    assert stage.master.take("decline") == [("decline", (["O2"], 30.0))]
+
+
 def test_all_tasks_of_a_gang_are_launched_and_ended_together(stage: Stage) -> None:
     key = stage.submit("gang", cpus=4, count=2)
     stage.offer(1, agent="S1")

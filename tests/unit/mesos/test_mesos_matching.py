@@ -49,11 +49,12 @@ def job(name: str, *cpus: float, **more: Any) -> Wanted:
     return Wanted(JobKey("www", "prod", name), tuple(need(one) for one in cpus), **more)
 
 
-def agent(name: str, total: float, free: float | None = None) -> Agent:
+def agent(name: str, total: float, free: float | None = None, reach: float | None = None) -> Agent:
     return Agent(
         Place(name, f"host-{name}"),
         total=Pool.of(resources(total)),
         free=Pool.of(resources(total if free is None else free)),
+        reach=Pool.of(resources(total if reach is None else reach)),
     )
 
 
@@ -220,6 +221,14 @@ def test_a_reservation_ends_with_its_job_and_moves_when_a_node_goes() -> None:
     moved = match([large], [offer(1, "A", 4)], agents=[agent("A", 8, 4)], reservations=held, now=100)
     assert moved.reservations == (Reservation(large.key, "*", frozenset("A")),)
     assert moved.keep == ("O1",)
+
+
+def test_nothing_is_kept_where_others_have_what_is_missing() -> None:
+    """They may have it for ever."""
+    large, agents = job("large", 8), [agent("A", 8, free=5, reach=6), agent("B", 8, free=2, reach=8)]
+    plan = match([large], [offer(1, "A", 5), offer(2, "B", 2)], agents=agents, now=100)
+    assert plan.reservations == (Reservation(large.key, "*", frozenset("B")),)
+    assert (plan.keep, plan.decline) == (("O2",), ("O1",))
 
 
 def test_nothing_is_kept_for_a_job_that_no_node_can_run() -> None:
