@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from airavata_mesos_plugin.cli import diagnosis, view
+from airavata_mesos_plugin.cli import view
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.slurm import place
 from airavata_mesos_plugin.slurm.install import install
@@ -82,6 +82,8 @@ def doctor(
     when something is wrong.
     """
     if ssh is None:
+        from airavata_mesos_plugin.cli import diagnosis  # needs what the daemon needs
+
         checks = diagnosis.examine(context, resource)
     else:
         from airavata_mesos_plugin.cli import ssh_diagnosis  # its library takes longer to load than the rest

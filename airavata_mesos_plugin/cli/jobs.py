@@ -9,7 +9,6 @@ import click
 from airavata_mesos_plugin.cli import view
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.cli.options import as_json, job_id
-from airavata_mesos_plugin.cli.rendering import rendered
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -98,5 +97,7 @@ def cancel(context: Context, job_ids: tuple[int, ...]) -> None:
 @click.pass_obj
 def render(context: Context, arguments: tuple[str, ...]) -> None:
     """Print the job configuration that a script would become; nothing is submitted."""
+    from airavata_mesos_plugin.cli.rendering import rendered  # needs what the daemon needs; the others do not
+
     settings, _ = context.settings()
     view.print_json(rendered(settings, arguments))

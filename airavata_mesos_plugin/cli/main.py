@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import click
 
 from airavata_mesos_plugin import __version__
-from airavata_mesos_plugin.cli import (
-    admin,
-    aurora,
-    demo,
-    files,
-    jobs,
-    logs,
-    putting,
-    rebuild,
-    registration,
-    run,
-)
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.errors import AiravataMesosError
 
+_COMMANDS = {
+    "serve": "run.serve",
+    "minicluster": "run.minicluster",
+    "install-commands": "admin.install_commands",
+    "doctor": "admin.doctor",
+    "register": "registration.register",
+    "unregister": "registration.unregister",
+    "submit": "jobs.submit",
+    "jobs": "jobs.list_jobs",
+    "show": "jobs.show",
+    "cancel": "jobs.cancel",
+    "logs": "logs.logs",
+    "outputs": "files.outputs",
+    "browse": "files.browse",
+    "get": "files.get",
+    "put": "putting.put",
+    "render": "jobs.render",
+    "aurora": "aurora.aurora",
+    "rebuild-ledger": "rebuild.rebuild_ledger",
+    "demo": "demo.demo",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Loads a command when it is asked for: most need few of the libraries, and loading all takes longest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(".")
+        found: click.Command = getattr(importlib.import_module(f"airavata_mesos_plugin.cli.{module}"), name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", metavar="FILE", help="Settings of the provider. [env: AIRAVATA_MESOS_CONFIG]")
 @click.option("--home", metavar="DIR", help="Ledger, sockets and secrets. [env: AIRAVATA_MESOS_HOME]")
 @click.version_option(__version__, prog_name="airavata-mesos")
@@ -31,30 +56,6 @@ from airavata_mesos_plugin.errors import AiravataMesosError
 def command(context: click.Context, config: str | None, home: str | None) -> None:
     """Apache Mesos as a compute resource of Apache Airavata."""
     context.obj = Context(config, home)
-
-
-for _part in (
-    run.serve,
-    run.minicluster,
-    admin.install_commands,
-    admin.doctor,
-    registration.register,
-    registration.unregister,
-    jobs.submit,
-    jobs.list_jobs,
-    jobs.show,
-    jobs.cancel,
-    logs.logs,
-    files.outputs,
-    files.browse,
-    files.get,
-    putting.put,
-    jobs.render,
-    aurora.aurora,
-    rebuild.rebuild_ledger,
-    demo.demo,
-):
-    command.add_command(_part)
 
 
 def main() -> None:

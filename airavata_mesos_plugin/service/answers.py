@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import AiravataMesosError, NotFound
 
+COMMAND = "airavata-mesos"
+"""Name under which its calls arrive on the command socket."""
+
 NOT_FOUND = 4
 """Exit code of a call that asked for something that is not there. Other errors have 1."""
 

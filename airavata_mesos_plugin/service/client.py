@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from airavata_mesos_plugin.errors import AiravataMesosError, NotFound, ProtocolError, ServiceUnavailable
-from airavata_mesos_plugin.service.answers import NOT_FOUND, Answer
-from airavata_mesos_plugin.service.people import COMMAND
+from airavata_mesos_plugin.service.answers import COMMAND, NOT_FOUND, Answer
 from airavata_mesos_plugin.slurm import wire
 
 TIMEOUT_SECONDS = 60.0

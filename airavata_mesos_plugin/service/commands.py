@@ -17,9 +17,9 @@ from typing import TypeVar
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.service.accounts import Accounts, Visitor
-from airavata_mesos_plugin.service.answers import Answer, failed
+from airavata_mesos_plugin.service.answers import COMMAND, Answer, failed
 from airavata_mesos_plugin.service.crowd import Crowd
-from airavata_mesos_plugin.service.people import COMMAND, PeopleCalls
+from airavata_mesos_plugin.service.people import PeopleCalls
 from airavata_mesos_plugin.slurm import dispatch, wire
 from airavata_mesos_plugin.slurm.session import COMMANDS, Invocation
 
@@ -29,7 +29,7 @@ SILENCE_SECONDS = 30.0
 """How long a command may keep us waiting for what it has to send."""
 
 GOODBYE_SECONDS = 10.0
-"""How long the last bytes may take on a connection that is being closed. Callers may stand still for a while."""
+"""How long the last bytes may take on a connection that is being closed; callers may stand still a while."""
 
 WORKERS = 16
 """Commands that are carried out at the same time; more wait for their turn."""

@@ -21,9 +21,6 @@ from airavata_mesos_plugin.service.people_files import FileCalls, job_number, ow
 from airavata_mesos_plugin.states import AIRAVATA_STATES, SLURM_STATES
 from airavata_mesos_plugin.store import JobSelection
 
-COMMAND = "airavata-mesos"
-"""Name under which these calls arrive on the command socket."""
-
 
 def describe(record: JobRecord, events: Sequence[JobEvent], now: float) -> dict[str, object]:
     """One job as a document: all that the ledger knows, and the time spent in each phase."""
