@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from . import aurora, commands, crowd, fetch, monitoring, upload
+from . import aurora, commands, crowd, fetch, monitoring, sftp, upload
 from .measure import BenchmarkFailed
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "crowd": crowd.run,
     "monitoring": monitoring.run,
     "fetch": fetch.run,
+    "sftp": sftp.run,
     "upload": upload.run,
     "aurora": aurora.run,
 }
