@@ -49,8 +49,6 @@ class ProviderSettings(Settings):
                 raise ValueError(f"queue {queue.name!r} names the unknown cluster {queue.cluster!r}")
             if "sftp" in (queue.inputs.method, queue.outputs.method) and not clusters[queue.cluster].sftp:
                 raise ValueError(f"queue {queue.name!r} needs sftp in the cluster {queue.cluster!r}")
-            if queue.outputs.method == "push" and clusters[queue.cluster].kind != "aurora":
-                raise ValueError(f"queue {queue.name!r}: the method push needs a cluster of the kind aurora")
         if self.default_queue is not None and self.default_queue not in {q.name for q in self.queues}:
             raise ValueError(f"default_queue {self.default_queue!r} is not a queue")
         return self

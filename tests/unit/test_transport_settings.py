@@ -46,11 +46,6 @@ def test_ways_that_do_not_fit(queue: dict[str, Any], words: str) -> None:
         settings(queue)
 
 
-def test_a_push_needs_the_last_process_of_thermos() -> None:
-    with pytest.raises(ValueError, match="needs a cluster of the kind aurora"):
-        settings({"outputs": {"method": "push"}}, kind="mesos", schedulers=())
-
-
 def test_the_examples_of_the_guide() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert len(examples) == 4
