@@ -10,6 +10,7 @@ from airavata_mesos_plugin import __version__
 from airavata_mesos_plugin.cli.context import Context
 from airavata_mesos_plugin.cli.registration import queue_checks
 from airavata_mesos_plugin.cli.rendering import sample
+from airavata_mesos_plugin.cli.sftp_diagnosis import sftp_checks
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError
@@ -37,6 +38,7 @@ def examine(context: Context, resource: Path | None = None) -> list[Check]:
         else:
             checks.extend(_cluster(cluster))
             checks.extend(_staging(settings, cluster))
+            checks.extend(sftp_checks(settings, cluster))
     return checks
 
 

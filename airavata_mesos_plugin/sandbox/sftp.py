@@ -32,7 +32,7 @@ AHEAD_BYTES = 4 * 1024 * 1024
 WRITE_BYTES = 128 * 1024
 """Sent in one request; every server takes 32 KiB, OpenSSH 255 KiB."""
 
-_RECEIVE_BYTES = 512 * 1024
+_RECEIVE_BYTES = 256 * 1024
 _NAMES_LIMIT = 64 * 1024 * 1024  # bytes of all names in one directory
 
 
