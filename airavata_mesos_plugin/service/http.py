@@ -14,6 +14,9 @@ from airavata_mesos_plugin.service.gangs import GangsRoute
 from airavata_mesos_plugin.service.inputs import InputsRoute
 from airavata_mesos_plugin.service.pushes import PushRoute
 
+GOODBYE_SECONDS = 2.0
+"""How long transfers under way hold up the end of the daemon: they go on after the next start."""
+
 
 class StagingServer:
     """``GET /inputs/<ticket>``, ``POST /gangs/<ticket>`` and ``GET /health``; everything else is 404."""
@@ -52,7 +55,9 @@ class StagingServer:
                 web.route("*", "/{anything:.*}", _nothing),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=GOODBYE_SECONDS
+        )
         await self._runner.setup()
         for port in self._candidates():
             site = web.TCPSite(self._runner, self._settings.listen, port)

@@ -92,6 +92,8 @@ class InputsRoute:
             lead += archive.idle()
         try:
             return await self._send(answer, ticket, 0, lead)
+        except web.HTTPException as error:
+            return answer.broken(error)
         finally:
             self._places.leave()
 
@@ -154,6 +156,8 @@ class _Answer:
 
     def broken(self, error: Exception) -> web.StreamResponse:
         if not self._response.prepared:
+            if isinstance(error, web.HTTPException):
+                raise error
             text = f"{error}\n"
             raise (
                 web.HTTPGone(text=text) if isinstance(error, StagingError) else web.HTTPBadGateway(text=text)

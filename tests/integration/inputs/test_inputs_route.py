@@ -196,6 +196,20 @@ def test_mesos_fetcher_gets_comments_while_it_waits(site: Site, occupied: Callab
         assert told.read().decode() == hashlib.sha256(data[:-ENDING_BYTES]).hexdigest() + "\n"
 
 
+@pytest.mark.usefixtures("short_line")
+def test_a_job_that_ends_while_mesos_fetcher_waits(site: Site, occupied: Callable[[], None]) -> None:
+    job_id = site.submit()
+    place = urlsplit(site.parts.staging_url())
+    with closing(http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)) as connection:
+        connection.request("GET", f"{path_of(site, job_id)}/inputs.tar")
+        answer = connection.getresponse()
+        assert answer.read(1024)
+        site.ledger.advance(job_id, JobPhase.CANCELLED, source="test")
+        occupied()
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+
+
 def test_an_agent_that_takes_nothing_loses_its_place(
     site: Site, occupied: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
