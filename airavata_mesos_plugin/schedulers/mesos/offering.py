@@ -211,10 +211,7 @@ class OfferDesk:
         for number, launch in enumerate(launches):
             with self._lock:
                 jobs = [(self._book.jobs[one.key], one) for one in launch.assignments]
-                infos = [
-                    task_info(job.form, one.index, job.task_id(one.index), one.agent_id, one.resources)
-                    for job, one in jobs
-                ]
+                infos = [task_info(job.form, one.index, job.task_id(one.index), one) for job, one in jobs]
             operation = {"type": "LAUNCH", "launch": {"task_infos": infos}}
             try:
                 driver.acceptOffers([{"value": id} for id in launch.offer_ids], [operation], filters=filters)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airavata_mesos_plugin.schedulers.mesos.amounts import Need, ports_in, thousandths
 from airavata_mesos_plugin.schedulers.mesos.jobform import ContainerForm, MesosJob, TaskForm
-from airavata_mesos_plugin.schedulers.mesos.matching import Offered, Wanted
+from airavata_mesos_plugin.schedulers.mesos.matching import Assignment, Offered, Wanted
 from airavata_mesos_plugin.schedulers.mesos.tracking import TrackedJob
 
 CAPABILITIES = (
@@ -97,14 +97,21 @@ def attributes_of(attributes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[st
     return found
 
 
-def task_info(
-    job: MesosJob, index: int, task_id: str, agent_id: str, resources: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The TaskInfo of one task with the resources that it takes from offers."""
+def task_info(job: MesosJob, index: int, task_id: str, place: Assignment) -> dict[str, Any]:
+    """The TaskInfo of one task with the place that it has been given.
+
+    Its environment tells it its id, the number of its node (AIRAVATA_MESOS_NODE, from 0), the name of its
+    agent's host (AIRAVATA_MESOS_HOST) and its ports (PORT0, PORT1, ...).
+    """
     task = job.tasks[index]
-    ports = ports_in(resources)
+    ports = ports_in(place.resources)
     variables = [{"name": one.name, "value": one.value} for one in task.environment]
-    variables.append({"name": "MESOS_TASK_ID", "value": task_id})
+    told = (
+        ("MESOS_TASK_ID", task_id),
+        ("AIRAVATA_MESOS_NODE", str(index)),
+        ("AIRAVATA_MESOS_HOST", place.host),
+    )
+    variables += [{"name": name, "value": value} for name, value in told]
     variables += [{"name": f"PORT{number}", "value": str(port)} for number, port in enumerate(ports)]
     command: dict[str, Any] = {
         "shell": False,
@@ -118,8 +125,8 @@ def task_info(
     info: dict[str, Any] = {
         "name": job.name,
         "task_id": {"value": task_id},
-        "agent_id": {"value": agent_id},
-        "resources": [dict(resource) for resource in resources],
+        "agent_id": {"value": place.agent_id},
+        "resources": [dict(resource) for resource in place.resources],
         "command": command,
         "kill_policy": {"grace_period": {"nanoseconds": int(task.kill_grace_seconds * 1e9)}},
         "labels": {

@@ -13,7 +13,7 @@ from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, 
 from airavata_mesos_plugin.schedulers.mesos.agents import agents_of
 from airavata_mesos_plugin.schedulers.mesos.explaining import explain
 from airavata_mesos_plugin.schedulers.mesos.jobform import parse
-from airavata_mesos_plugin.schedulers.mesos.matching import Reservation
+from airavata_mesos_plugin.schedulers.mesos.matching import Assignment, Reservation
 from airavata_mesos_plugin.schedulers.mesos.taskinfo import (
     attributes_of,
     framework_info,
@@ -23,6 +23,8 @@ from airavata_mesos_plugin.schedulers.mesos.taskinfo import (
 )
 from airavata_mesos_plugin.schedulers.mesos.tracking import TrackedJob
 from airavata_mesos_plugin.templating import StageIn, TemplateLibrary, job_context
+
+KEY = JobKey("www", "prod", "job")
 
 
 def document(**members: Any) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def test_a_task_info_has_everything_that_was_asked_for() -> None:
         )
     )
     ports = {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31001}]}}
-    info = task_info(form, 0, "T1", "S1", [ports])
+    info = task_info(form, 0, "T1", Assignment(KEY, 0, "S1", "host1", (ports,)))
     assert info["task_id"] == {"value": "T1"}
     assert info["resources"] == [ports]
     assert info["command"] == {
@@ -89,6 +91,8 @@ def test_a_task_info_has_everything_that_was_asked_for() -> None:
             "variables": [
                 {"name": "A", "value": "b c"},
                 {"name": "MESOS_TASK_ID", "value": "T1"},
+                {"name": "AIRAVATA_MESOS_NODE", "value": "0"},
+                {"name": "AIRAVATA_MESOS_HOST", "value": "host1"},
                 {"name": "PORT0", "value": "31000"},
                 {"name": "PORT1", "value": "31001"},
             ]
@@ -101,7 +105,8 @@ def test_a_task_info_has_everything_that_was_asked_for() -> None:
 
 
 def test_without_a_user_a_task_runs_as_its_role() -> None:
-    assert task_info(parse(document()), 0, "T", "S", [])["command"]["user"] == "www"
+    info = task_info(parse(document()), 0, "T", Assignment(KEY, 0, "S", "h", ()))
+    assert info["command"]["user"] == "www"
 
 
 def test_the_framework_asks_for_what_it_can_do() -> None:
@@ -240,7 +245,10 @@ def rendered(template: str = "serial", gpus: int = 0, **queue: Any) -> dict[str,
 
 @pytest.mark.parametrize(
     ("template", "values"),
-    [("serial", {}), ("docker", {"image": "debian:12"}), ("gpu", {}), ("gpu", {"image": "cuda"})],
+    [
+        *(("serial", {}), ("docker", {"image": "debian:12"}), ("gpu", {}), ("gpu", {"image": "cuda"})),
+        ("mpi", {}),
+    ],
 )
 def test_every_template_makes_a_job(template: str, values: dict[str, Any]) -> None:
     form = parse(rendered(template, values=values))
@@ -249,7 +257,7 @@ def test_every_template_makes_a_job(template: str, values: dict[str, Any]) -> No
     assert task.resources.gpus == (1 if template == "gpu" else 0)
     assert (task.user, task.kill_grace_seconds) == ("www", 40)
     assert ("airavata-mesos.id", "7") in [(one.key, one.value) for one in form.metadata]
-    assert (task.container is not None) == (template != "serial")
+    assert (task.container is not None) == (template in ("docker", "gpu"))
 
 
 def test_images_are_for_the_containerizer_that_the_queue_names() -> None:
