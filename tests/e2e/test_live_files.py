@@ -18,6 +18,9 @@ from tests.support.site import Site, SiteFactory
 from tests.support.ssh_agents import agents_sshd
 from tests.support.waiting import wait_for
 
+PATIENCE_SECONDS = 120.0
+"""For what takes a second on a machine that has nothing else to do."""
+
 WAIT = "until [ -e {0} ]; do sleep 0.05; done"
 
 
@@ -64,10 +67,16 @@ class Followed:
         return self._err.read_text()
 
     def has(self, data: bytes) -> None:
-        wait_for(lambda: self.data, lambda found: found == data, f"{data[:60]!r}", context=lambda: self.said)
+        wait_for(
+            lambda: self.data,
+            lambda found: found == data,
+            f"{data[:60]!r}",
+            seconds=PATIENCE_SECONDS,
+            context=lambda: self.said,
+        )
 
     def ended(self) -> bytes:
-        assert self.process.wait(60) == 0, self.said
+        assert self.process.wait(PATIENCE_SECONDS) == 0, self.said
         return self.data
 
 
@@ -94,7 +103,7 @@ def has(site: Site, job: Submission, name: str) -> None:
         except AiravataMesosError as error:
             return [str(error)]
 
-    wait_for(look, lambda names: name in names, f"{name} in the sandbox")
+    wait_for(look, lambda names: name in names, f"{name} in the sandbox", seconds=PATIENCE_SECONDS)
 
 
 def table(text: str) -> dict[str, str]:
@@ -159,7 +168,12 @@ def test_a_job_that_is_started_again_while_somebody_follows(
     wait_for(lambda: follower.data, bool, "some output")
     before = follower.data
     assert site.airavata.execute(f"scontrol requeue {job.job_id}").exit_code == 0
-    wait_for(lambda: follower.data, lambda data: data.count(b"run") == 2, "output of the second attempt")
+    wait_for(
+        lambda: follower.data,
+        lambda data: data.count(b"run") == 2,
+        "output of the second attempt",
+        seconds=PATIENCE_SECONDS,
+    )
     end.touch()
     assert follower.ended().startswith(before)
     assert follower.data.count(b"run") == 2
@@ -177,7 +191,12 @@ def test_a_provider_that_is_started_anew_while_somebody_follows(
     follower = followers.follow(site, job.job_id)
     follower.has(b"before\n")
     site.kill()
-    wait_for(lambda: follower.said, lambda text: "waiting for it" in text, "a word about the provider")
+    wait_for(
+        lambda: follower.said,
+        lambda text: "waiting for it" in text,
+        "a word about the provider",
+        seconds=PATIENCE_SECONDS,
+    )
     end.touch()
     site.start()
     assert follower.ended() == b"before\nafter\n"
@@ -356,11 +375,16 @@ def test_named_files_come_by_themselves_while_the_job_runs(own_site: SiteFactory
             if path.is_file() and path.name in ("a.log", "b", "other")
         }
 
-    wait_for(content, lambda found: found == {"a.log": "1\n", "sub/b": "s\n"}, "the first live outputs")
+    wait_for(
+        content,
+        lambda found: found == {"a.log": "1\n", "sub/b": "s\n"},
+        "the first live outputs",
+        seconds=PATIENCE_SECONDS,
+    )
     listed = site.airavata.execute(f"cd {work} && ls *.log").stdout
     assert listed == "a.log\n"
     more.touch()
-    wait_for(content, lambda found: found["a.log"] == "1\n2\n", "the next state")
+    wait_for(content, lambda found: found["a.log"] == "1\n2\n", "the next state", seconds=PATIENCE_SECONDS)
     assert site.show(job)["phase"] == "running"
     end.touch()
     site.finished(job, "COMPLETE")
@@ -416,7 +440,7 @@ def test_sizes_and_rates_are_for_terminals(site: Site, tmp_path: Path) -> None:
         while piece := os.read(ours, 65536):
             shown += piece
     os.close(ours)
-    assert done.wait(60) == 0
+    assert done.wait(PATIENCE_SECONDS) == 0
     assert b"large" in shown
     assert b"MiB" in shown
     assert (tmp_path / "to" / "large").stat().st_size == 30_000_000
@@ -438,4 +462,4 @@ def test_a_reader_that_has_seen_enough(site: Site) -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
