@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TimeoutOfFuture
 
-from aiohttp import ClientError, web
+from aiohttp import web
 
 from airavata_mesos_plugin.errors import AiravataMesosError, NotFound, TransferError
 from airavata_mesos_plugin.provider.pushes import Pushes
@@ -21,6 +23,9 @@ SILENCE_SECONDS = 300.0
 """How long an agent may send nothing."""
 
 
+_LOOK_SECONDS = 1.0  # how often a writer looks whether the daemon is being stopped
+
+
 class PushRoute:
     """``PUT`` or ``POST`` of an archive to ``/outputs/<ticket>``: 200 when it is there, whole.
 
@@ -31,6 +36,7 @@ class PushRoute:
         self._pushes = pushes
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="pushes")
         self._busy = 0
+        self._closed = threading.Event()
 
     def routes(self) -> list[web.RouteDef]:
         """What the server has to serve."""
@@ -38,6 +44,7 @@ class PushRoute:
 
     def close(self) -> None:
         """Take nothing more. Repeatable."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _take(self, request: web.Request) -> web.Response:
@@ -48,7 +55,9 @@ class PushRoute:
         self._busy += 1
         try:
             await loop.run_in_executor(self._pool, self._pushes.check, ticket)
-            await loop.run_in_executor(self._pool, self._pushes.take, ticket, _chunks(request, loop))
+            await loop.run_in_executor(
+                self._pool, self._pushes.take, ticket, _chunks(request, loop, self._closed)
+            )
         except NotFound:
             raise web.HTTPNotFound from None
         except AiravataMesosError as error:
@@ -60,13 +69,24 @@ class PushRoute:
         return web.Response(text="OK\n")
 
 
-def _chunks(request: web.Request, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+def _chunks(
+    request: web.Request, loop: asyncio.AbstractEventLoop, closed: threading.Event
+) -> Iterator[bytes]:
     """The body, for another thread than the loop's; the sender waits while it is not taken."""
     while True:
-        piece = asyncio.run_coroutine_threadsafe(_next(request), loop)
         try:
-            data = piece.result(2 * SILENCE_SECONDS)
-        except (OSError, ClientError, web.HTTPException, asyncio.IncompleteReadError) as error:
+            piece = asyncio.run_coroutine_threadsafe(_next(request), loop)
+            while True:
+                try:
+                    data = piece.result(_LOOK_SECONDS)
+                    break
+                except TimeoutOfFuture:
+                    if closed.is_set():
+                        raise
+        except AiravataMesosError:
+            raise
+        # The server's library has many words for a body that does not come to its end.
+        except Exception as error:
             raise TransferError(f"the agent broke off: {error or type(error).__name__}") from error
         if not data:
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +20,7 @@ from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.integration.inputs.conftest import Site
 from tests.integration.inputs.road import Hole
+from tests.support.waiting import wait_for
 
 Agent = Callable[..., subprocess.CompletedProcess[str]]
 UPLOADERS = ["curl", "python3", "wget"]
@@ -132,3 +135,17 @@ def test_an_agent_without_any_of_them(site: Site, sandbox: Path, agent: Agent) -
     done = agent(command(site, job_id), sandbox, "nothing")
     assert done.returncode == 127
     assert "none of curl, python3 and wget" in done.stderr
+
+
+def test_a_daemon_that_ends_while_an_agent_sends(site: Site) -> None:
+    job_id = site.submit()
+    (line,) = (line for line in command(site, job_id).splitlines() if line.startswith("url="))
+    place = urlsplit(line.removeprefix("url=").strip("'"))
+    with socket.create_connection((place.hostname or "", place.port or 0)) as agent:
+        head = f"PUT {place.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+        agent.sendall(head.encode() + bytes(100_000))
+        work = Path(site.provider.job(job_id).request.working_directory)
+        part = work / f"{pushed_archive(job_id, 1)}.part"
+        wait_for(part.exists, bool, "the first bytes")
+        site.stop()
+    wait_for(part.exists, lambda there: not there, "nothing of it left")

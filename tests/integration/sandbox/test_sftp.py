@@ -284,6 +284,26 @@ def test_no_more_connections_than_allowed(settings: SftpSettings, box: Path) -> 
     pool.close()
 
 
+def test_long_transfers_leave_a_connection_for_others(settings: SftpSettings, box: Path) -> None:
+    pool = SftpPool(settings.model_copy(update={"connections": 2}), SystemClock(), 60.0)
+    target = pool.target("127.0.0.1", "nobody")
+    abort = Abort()
+    errors: list[BaseException | None] = []
+
+    def wait_for_a_long_one() -> None:
+        with pool.session(target, abort, long=True):
+            raise AssertionError("two connections are taken for long")
+
+    with pool.session(target, long=True):
+        waiting = threading.Thread(target=lambda: errors.append(_error(wait_for_a_long_one)))
+        waiting.start()
+        assert source(pool, box).entries("") == []
+        abort.abort()
+        waiting.join()
+    assert isinstance(errors[0], TransferError)
+    pool.close()
+
+
 def _error(call: object) -> BaseException | None:
     assert callable(call)
     try:
