@@ -53,11 +53,11 @@ def check(script: str, queue: QueueSettings) -> None:
     OutputRules(include=(live_patterns(script, queue),))
 
 
-def output_rules(record: JobRecord, script: str, queue: QueueSettings) -> OutputRules:
+def output_rules(record: JobRecord, script: str, settings: OutputSettings) -> OutputRules:
     """The rules for a job. What its script writes to stdout and stderr comes in any case."""
     request = record.request
     names = {expand(name, record, record.host) for name in (request.stdout, request.stderr) if name}
-    return _rules(script, queue.outputs, frozenset(names - {NULL_DEVICE}))
+    return _rules(script, settings, frozenset(names - {NULL_DEVICE}))
 
 
 def _rules(script: str, settings: OutputSettings, essential: frozenset[str]) -> OutputRules:

@@ -113,7 +113,7 @@ class OutputCollector:
 
     def origin(self, record: JobRecord) -> Origin:
         """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
-        method = self._parts.settings.queue(record.request.queue).outputs.method
+        method = self._parts.outputs_of(record.request.queue).method
         if method == origins.PUSH:  # the agent need not be known, let alone be reached
             told = origins.push_details(record.request.working_directory, record.id, record.attempt)
             return Origin(method, SandboxAddress("", ""), told)
@@ -169,7 +169,7 @@ class OutputCollector:
 
     def _tidy(self, record: JobRecord) -> None:
         """Remove what lay in the working directory only until the attempt had ended."""
-        method = self._parts.settings.queue(record.request.queue).outputs.method
+        method = self._parts.outputs_of(record.request.queue).method
         if method == origins.PUSH:
             name = layout.pushed_archive(record.id, record.attempt)
         elif method == origins.SHARED:
@@ -182,8 +182,8 @@ class OutputCollector:
             log.warning("job %d: %s stays in its working directory: %s", record.id, name, error)
 
     def _rules(self, record: JobRecord) -> OutputRules:
-        queue = self._parts.settings.queue(record.request.queue)
-        return output_rules(record, self._parts.ledger.script(record.id), queue)
+        settings = self._parts.outputs_of(record.request.queue)
+        return output_rules(record, self._parts.ledger.script(record.id), settings)
 
     def _give_up(self, record: JobRecord) -> tuple[int, int]:
         """Clean up after tries that will not be repeated; returns the files and bytes that had arrived."""

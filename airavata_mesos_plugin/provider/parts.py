@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airavata_mesos_plugin.clock import Clock
-from airavata_mesos_plugin.config import ProviderSettings
-from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.config import OutputSettings, ProviderSettings
+from airavata_mesos_plugin.errors import AiravataMesosError, NotFound
 from airavata_mesos_plugin.jobs import JobKey, JobRecord
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.sources import Opener, Sources
@@ -75,6 +75,15 @@ class Parts:
         # A job that was kept back, or is started again, has the whole time from then on.
         since = max(record.submitted_at or 0, record.eligible_at or 0, record.accepted_at)
         return int(since) + self.settings.staging.link_lifetime_seconds
+
+    def outputs_of(self, queue: str) -> OutputSettings:
+        """How the outputs of a queue's jobs come back. Those of a queue that the settings do not have any
+        more come in the ordinary way: its last jobs have to end, too.
+        """
+        try:
+            return self.settings.queue(queue).outputs
+        except NotFound:
+            return OutputSettings()
 
     def answered(self, cluster: str) -> None:
         """The cluster's scheduler has answered a call."""

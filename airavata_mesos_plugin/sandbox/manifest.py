@@ -172,8 +172,9 @@ def _hold(fd: int) -> None:
 
 
 def _identity(origin: Origin) -> list[object]:
-    """Which sandbox it is; by what way its files come does not matter."""
-    return [origin.address.agent_url, origin.address.path]
+    """Which sandbox it is; by what way its files come does not matter where it has an address."""
+    address = origin.address
+    return [address.agent_url, address.path] if address.path else [origin.method, *origin.details]
 
 
 def _boot() -> str:

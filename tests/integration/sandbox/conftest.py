@@ -14,9 +14,12 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
+from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
+from tests.support.tree_source import TreeSource
 
 VIRTUAL = "/frameworks/F-1/executors/thermos-a (1)/runs/latest/sandbox"
 Fault = Callable[["Handler"], bool]
@@ -227,3 +230,16 @@ def client(settings: FetchSettings) -> Iterator[FilesClient]:
     client = FilesClient(settings)
     yield client
     client.close()
+
+
+@pytest.fixture
+def source(sandbox: Path) -> TreeSource:
+    return TreeSource(sandbox)
+
+
+@pytest.fixture
+def fetcher(source: TreeSource) -> Iterator[Fetcher]:
+    """Fetches from agents, and from ``source`` as the origin `TREE`."""
+    fetcher = Fetcher(FetchSettings(connections=2), SystemClock(), openers={"tree": source.open})
+    yield fetcher
+    fetcher.close()

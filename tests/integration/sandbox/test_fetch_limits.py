@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pytest_mock import MockerFixture
 
-from airavata_mesos_plugin.clock import SystemClock
-from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import TransferError
 from airavata_mesos_plugin.sandbox.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.placing import Place
@@ -25,18 +23,6 @@ if TYPE_CHECKING:
 
 EMPTY = Snapshot(taken_at=1.7e9)
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def source(sandbox: Path) -> TreeSource:
-    return TreeSource(sandbox)
-
-
-@pytest.fixture
-def fetcher(source: TreeSource) -> Iterator[Fetcher]:
-    fetcher = Fetcher(FetchSettings(connections=2), SystemClock(), openers={"tree": source.open})
-    yield fetcher
-    fetcher.close()
 
 
 def names(working: Path) -> set[str]:

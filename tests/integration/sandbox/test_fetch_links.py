@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airavata_mesos_plugin.clock import SystemClock
-from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
@@ -24,13 +22,6 @@ def source(sandbox: Path) -> TreeSource:
     (sandbox / "data").mkdir()
     (sandbox / "data" / "file").write_text("content")
     return TreeSource(sandbox)
-
-
-@pytest.fixture
-def fetcher(source: TreeSource) -> Iterator[Fetcher]:
-    fetcher = Fetcher(FetchSettings(), SystemClock(), openers={"tree": source.open})
-    yield fetcher
-    fetcher.close()
 
 
 def fetch(fetcher: Fetcher, working: Path, rules: OutputRules | None = None) -> FetchReport:

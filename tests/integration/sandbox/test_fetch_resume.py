@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,18 +29,6 @@ EMPTY = Snapshot(taken_at=1.7e9)
 MIB = 1024 * 1024
 MANIFEST = ".airavata-manifest-1"
 PART = ".big.airavata-part-1"
-
-
-@pytest.fixture
-def source(sandbox: Path) -> TreeSource:
-    return TreeSource(sandbox)
-
-
-@pytest.fixture
-def fetcher(source: TreeSource) -> Iterator[Fetcher]:
-    fetcher = Fetcher(FetchSettings(connections=2), SystemClock(), openers={"tree": source.open})
-    yield fetcher
-    fetcher.close()
 
 
 def fetch(fetcher: Fetcher, working: Path, origin: Origin | SandboxAddress = TREE) -> FetchReport:
@@ -135,10 +122,19 @@ def test_what_somebody_changed_here_is_taken_anew(
     assert len((working / "moved").read_bytes()) == 3 * MIB, "nothing was written through the link"
 
 
-def test_another_sandbox_is_another_fetch(fetcher: Fetcher, source: TreeSource, working: Path) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        Origin("tree", SandboxAddress("http://nowhere", "/attempt-2")),
+        Origin("tree", SandboxAddress("", ""), (("attempt", "2"),)),
+    ],
+)
+def test_another_sandbox_is_another_fetch(
+    fetcher: Fetcher, source: TreeSource, working: Path, other: Origin
+) -> None:
     broken_off(fetcher, source, working, at=3 * MIB)
     source.asked.clear()
-    fetch(fetcher, working, Origin("tree", SandboxAddress("http://nowhere", "/attempt-2")))
+    fetch(fetcher, working, other)
     assert set(source.asked) == {("big", 0), ("one", 0), ("two", 0)}
     assert names(working) == {"one", "two", "big"}
 

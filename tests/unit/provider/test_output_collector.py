@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -142,6 +143,19 @@ def test_a_line_that_says_nothing_is_refused_at_once(bench: Bench, line: str, te
     with pytest.raises(InvalidRequest, match=text):
         bench.submit(f"#!/bin/sh\n#AIRAVATA-MESOS {line}\n")
     assert bench.submit(f"#!/bin/sh\necho '#AIRAVATA-MESOS {line}'\n# AIRAVATA-MESOS {line}\n")
+
+
+def test_the_last_jobs_of_a_queue_that_was_removed(bench: Bench) -> None:
+    job_id = bench.ended()
+    (queue,) = bench.parts.settings.queues
+    other = queue.model_copy(update={"name": "other"})
+    settings = bench.parts.settings.model_copy(update={"queues": (other,)})
+    collector = Provider(replace(bench.parts, settings=settings)).collector
+    for taken in collector.take_due():
+        collector.collect(taken)
+    assert bench.files.fetch.call_args.args[0].method == "files_api"
+    assert bench.provider.job(job_id).phase.final
+    assert bench.provider.fetched(job_id) is not None
 
 
 def test_what_came_is_kept(bench: Bench) -> None:
