@@ -24,6 +24,7 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
+from airavata_mesos_plugin.sandbox.known_files import KnownFiles
 from airavata_mesos_plugin.sandbox.lines import Line, Lines
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry
@@ -41,6 +42,7 @@ _MODE = re.compile(r"([-a-z?])([-r][-w][-xsS])([-r][-w][-xsS])([-r][-w][-xtT])[.
 class FilesClient:
     """Client of every agent's files endpoints. Safe to use from several threads.
 
+    Only what is listed as a regular file is asked for; those who use `downloads` see to that themselves.
     Proxies of the environment are not used and redirects not followed. All calls are repeatable and raise
 
     NotFound       there is no such file (SandboxGone when the working directory itself is asked for)
@@ -58,6 +60,7 @@ class FilesClient:
         access: Mapping[str, AgentAccess] | None = None,
     ) -> None:
         """``access``: credentials and certificates by the name of a cluster, see `SandboxAddress.access`."""
+        self._files = KnownFiles()
         self._lines = Lines(
             per_agent=settings.connections,
             connect_timeout=connect_timeout_seconds,
@@ -85,6 +88,7 @@ class FilesClient:
 
     def size(self, address: SandboxAddress, relative: str, abort: Abort | None = None) -> int:
         """Present size of a file in bytes."""
+        self._check_kind(address, relative, abort)
         return self._read(address, relative, "&offset=-1", abort)[1]
 
     def read(
@@ -98,8 +102,27 @@ class FilesClient:
         """At most ``length`` bytes from ``offset`` on, never more than `READ_LIMIT`; empty at the end."""
         if offset < 0 or length < 0:
             raise ValueError("offset and length are counted from 0")
+        self._check_kind(address, relative, abort)
         query = f"&offset={offset}&length={min(length, READ_LIMIT)}"
         return self._read(address, relative, query, abort)[0]
+
+    def _check_kind(self, address: SandboxAddress, relative: str, abort: Abort | None) -> None:
+        """Raises UnsafePath for what is listed as anything but a regular file.
+
+        An agent that is to read a named pipe answers no request for files, of anybody, until somebody writes
+        into the pipe; one that is to send it loses a thread (Mesos 1.11).
+        """
+        if self._files.has(address, relative):
+            return
+        directory, _, base = relative.rpartition("/")
+        try:
+            entries = self.browse(address, directory, abort)
+        except (NotFound, UnsafePath):
+            return  # the call itself says what is wrong with the name
+        for entry in entries:
+            if entry.name == base and not entry.is_file:
+                raise UnsafePath(f"{escape(relative)} is no regular file")
+        self._files.add(address, relative)
 
     def _read(
         self, address: SandboxAddress, relative: str, query: str, abort: Abort | None
@@ -124,6 +147,7 @@ class FilesClient:
         The result's ``length`` is its size in bytes, and its ``chunks()`` gives the content: views that
         are valid until the next one is asked for. Either all bytes come or TransferError is raised.
         """
+        self._check_kind(address, relative, abort)
         with self._get(address, "download", relative, "", abort) as line:
             yield line
 

@@ -21,9 +21,12 @@ from urllib3.util import parse_url
 from airavata_mesos_plugin.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    NotFound,
     ProtocolError,
+    Refused,
     TransferError,
     Unreachable,
+    UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.agent_access import EVERYBODY, AgentAccess
@@ -359,6 +362,9 @@ class Lines:
                     for line in lines:
                         watched.enter_context(abort.watch(line))
                 yield lines
+        except (NotFound, Refused, UnsafePath):  # an answer like others
+            self._give_back(lines)
+            raise
         except BaseException:
             for line in lines:
                 line.close()

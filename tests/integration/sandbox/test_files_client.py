@@ -65,7 +65,7 @@ def test_missing_files_and_a_missing_sandbox(agent: Agent, client: FilesClient) 
 def test_a_directory_cannot_be_downloaded(agent: Agent, client: FilesClient, sandbox: Path) -> None:
     (sandbox / "sub").mkdir()
     with (
-        pytest.raises(UnsafePath, match="refuses the path sub") as caught,
+        pytest.raises(UnsafePath, match="sub is no regular file") as caught,
         client.download(agent.address, "sub"),
     ):
         pass
