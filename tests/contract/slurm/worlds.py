@@ -38,7 +38,7 @@ def many(play: Playground, _number: int) -> None:
         queue="infin",
         nodes=2,
         tasks=4,
-        resources=Resources(cpus=4, memory_mb=2000, disk_mb=1000),
+        resources=Resources(cpus=2, memory_mb=1000, disk_mb=1000),
         hold=True,
     )
     play.add(470, "held", hold=True)
