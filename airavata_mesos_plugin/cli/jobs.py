@@ -24,15 +24,24 @@ def submit(context: Context, arguments: tuple[str, ...]) -> None:
 
 @click.command("jobs")
 @click.option("--all", "everything", is_flag=True, help="Finished jobs too (the newest 1000).")
+@click.option("--watch", is_flag=True, help="Draw the list again every two seconds, until Ctrl-C.")
 @as_json
 @click.pass_obj
-def list_jobs(context: Context, everything: bool, as_json: bool) -> None:
-    """List jobs, newest first."""
-    jobs = context.daemon.ask("jobs", *(["--all"] if everything else []))
+def list_jobs(context: Context, everything: bool, watch: bool, as_json: bool) -> None:
+    """List jobs, newest first, with the progress of outputs that are on their way."""
+    if watch and as_json:
+        raise click.UsageError("--watch draws, --json is for programs.")
+
+    def look() -> list[view.Document]:
+        jobs: list[view.Document] = context.daemon.ask("jobs", *(["--all"] if everything else []))
+        return jobs
+
     if as_json:
-        view.print_json(jobs)
+        view.print_json(look())
+    elif watch:
+        view.watch_table(lambda: view.job_table(look()))
     else:
-        view.print_table(*view.job_table(jobs))
+        view.print_table(*view.job_table(look()))
 
 
 @click.command()

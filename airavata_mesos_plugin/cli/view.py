@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.filesize import decimal
+from rich.live import Live
 from rich.table import Table
 
+from airavata_mesos_plugin.errors import InvalidRequest
+
 Document = dict[str, Any]
+
+WATCH_SECONDS = 2.0
+"""Between two looks at what is watched."""
 
 PHASES = ("accepted", "submitting", "queued", "running", "fetching")
 
@@ -97,7 +104,11 @@ def job_table(jobs: Sequence[Document], *, with_phases: bool = False) -> tuple[l
         if with_phases:
             row += [duration(seconds.get(phase)) for phase in PHASES]
         else:
-            row += [job["user"], duration(sum(seconds.values())), job["reason"]]
+            row += [
+                job["user"],
+                duration(sum(seconds.values())),
+                job["reason"] or fetch_line(job.get("fetch")),
+            ]
         rows.append([visible(cell) for cell in row])
     return head, rows
 
@@ -124,13 +135,27 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: st
         for line in (head, *rows):
             click.echo("\t".join(line))
         return
+    Console().print(_drawn(head, rows, title))
+
+
+def _drawn(head: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
     table = Table(title=title or None, title_justify="left")
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
         style = next((STYLES[cell.lower()] for cell in row if cell.lower() in STYLES), None)
         table.add_row(*(cell.replace("[", r"\[") for cell in row), style=style)
-    Console().print(table)
+    return table
+
+
+def watch_table(look: Callable[[], tuple[list[str], list[list[str]]]]) -> None:
+    """Draw a table again and again, in the same place, until Ctrl-C. Raises InvalidRequest on a pipe."""
+    if not sys.stdout.isatty():
+        raise InvalidRequest("there is no terminal to draw on", advice="without --watch it is printed once")
+    with contextlib.suppress(KeyboardInterrupt), Live(_drawn(*look()), auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(_drawn(*look()), refresh=True)
 
 
 def print_json(document: object) -> None:

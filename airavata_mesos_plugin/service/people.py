@@ -136,7 +136,14 @@ class PeopleCalls:
         phases = None if "--all" in argv else ACTIVE_PHASES
         records = self._provider.jobs(JobSelection(phases=phases, limit=1000))
         now = self._clock.now()
-        return json_answer([describe(record, self._provider.events(record.id), now) for record in records])
+        return json_answer([self._listed(record, now) for record in records])
+
+    def _listed(self, record: JobRecord, now: float) -> dict[str, object]:
+        document = describe(record, self._provider.events(record.id), now)
+        progress = self._provider.collector.progress(record.id)
+        if progress is not None:
+            document["fetch"] = {"progress": asdict(progress)}
+        return document
 
     def _show(self, argv: Sequence[str], uid: int, _user: str) -> Answer:
         record = self._provider.job(_job_id(argv))

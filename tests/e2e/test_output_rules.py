@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
 
-from tests.support.site import Site
+from tests.support.site import Site, environment
 
 
 def test_a_script_says_which_outputs_it_wants(site: Site) -> None:
@@ -38,3 +43,28 @@ def test_a_pattern_that_is_none_is_refused(site: Site) -> None:
     done = site.cli("submit", "job.sh", cwd=work, code=1)
     assert "cannot be understood" in done.stderr
     assert "outputs.exclude=PATTERN" in done.stderr
+
+
+def test_jobs_can_be_watched(site: Site) -> None:
+    job = site.accepted("sleep 600")
+    site.cli("jobs", "--watch", code=1)
+    assert "--json is for programs" in site.cli("jobs", "--watch", "--json", code=2).stderr
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [*site.cli_command(), "jobs", "--watch"],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            env={**environment(), "COLUMNS": "200", "TERM": "xterm"},
+            start_new_session=True,
+        )
+        seen = b""
+        while seen.count(job.job_name.encode()) < 2:  # it was drawn again
+            assert select.select([ours], [], [], 100)[0], seen
+            seen += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    site.airavata.cancel(job.job_id)
