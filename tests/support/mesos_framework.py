@@ -108,9 +108,10 @@ class Gateway:
         return f"echo run >> {ran}; while [ ! -e {go} ]; do sleep 0.05; done", ran, go
 
     def tasks(self) -> dict[str, str]:
-        """The tasks that the leading master counts as active, with their states."""
+        """The tasks of this framework that the leading master counts as active, with their states."""
         found = self.cluster.get(self.cluster.leader(), "/tasks?limit=10000")["tasks"]
-        return {one["id"]: one["state"] for one in found if one["state"] not in ENDED}
+        mine = [one for one in found if one["framework_id"] == self.scheduler.framework_id]
+        return {one["id"]: one["state"] for one in mine if one["state"] not in ENDED}
 
 
 ENDED = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from airavata_mesos_plugin.testing.settings import NOWHERE
 from tests.realmesos.cluster import RealMesosCluster
+from tests.support.mesos_framework import ENDED
 from tests.support.site import Site
 
 
@@ -27,7 +29,10 @@ class MesosSite(Site):
 
     def __init__(self, directory: Path, mesos: RealMesosCluster, settings: Mapping[str, Any]) -> None:
         changes: dict[str, Any] = dict(settings)
-        changes["clusters"] = {"kind": "mesos", **settings.get("clusters", {})}
+        self._framework = f"site-{uuid.uuid4()}"
+        cluster = dict(settings.get("clusters", {}))
+        own = {"framework_name": self._framework, **cluster.pop("mesos", {})}
+        changes["clusters"] = {"kind": "mesos", "mesos": own, **cluster}
         # Tasks run as the account that the queue's role names.
         changes["queues"] = {"role": getpass.getuser(), "disk_mb": 32, **settings.get("queues", {})}
         super().__init__(directory, None, changes)
@@ -36,14 +41,20 @@ class MesosSite(Site):
         self.config = directory / "provider.yaml"
 
     def tasks(self) -> dict[str, str]:
-        """Every task that the leading master counts as active, with its state."""
-        found = self.mesos.get(self.mesos.leader(), "/tasks?limit=10000")["tasks"]
-        return {task["id"]: task["state"] for task in found if task["state"] not in _ENDED}
-
-
-_ENDED = frozenset(
-    f"TASK_{word}" for word in ("FINISHED", "FAILED", "KILLED", "ERROR", "LOST", "DROPPED", "GONE")
-)
+        """Every task of this site that the leading master counts as active, with its state."""
+        leader = self.mesos.leader()
+        frameworks = self.mesos.get(leader, "/frameworks")
+        mine = {
+            one["id"]
+            for one in [*frameworks["frameworks"], *frameworks["completed_frameworks"]]
+            if one["name"] == self._framework
+        }
+        found = self.mesos.get(leader, "/tasks?limit=10000")["tasks"]
+        return {
+            one["id"]: one["state"]
+            for one in found
+            if one["framework_id"] in mine and one["state"] not in ENDED
+        }
 
 
 @contextmanager

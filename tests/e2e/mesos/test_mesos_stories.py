@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 @pytest.fixture(scope="module")
 def site(real_mesos: RealMesosCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MesosSite]:
     directory = tmp_path_factory.mktemp("site")
-    own = {"template_directories": [hasty_templates(directory)]}
+    own = {"template_directories": [hasty_templates(directory)], "queues": {"max_nodes": 2}}
     with running_mesos_site(directory, real_mesos, own) as running:
         yield running
 
@@ -81,6 +81,25 @@ def test_a_job_ends_at_its_wall_time(site: MesosSite) -> None:
     assert document["reason"] == "wall time limit of 60 s reached"
     assert site.airavata.letters(job.job_id) == "TO"
     assert lines(job.directory / "App.stdout") == ["begun"]
+
+
+def test_a_job_over_two_nodes_starts_on_both_and_ends_on_both(site: MesosSite) -> None:
+    ranks = "srun bash -c 'echo $SLURM_PROCID $SLURM_NODEID' | sort >ranks; echo $SLURM_NNODES >nodes"
+    script = JobScript(site.work(), ranks, wall_time="10:0:00", directives=("#SBATCH -N 2", "#SBATCH -n 4"))
+    job = site.accepted(script)
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "ranks") == ["0 0", "1 0", "2 1", "3 1"]
+    assert lines(job.directory / "nodes") == ["2"]
+    wait_for(site.tasks, {}.__eq__, "no task left")
+    begun = site.directory / "begun"
+    endless = f"touch {begun}; sleep 600"
+    script = JobScript(site.work(), endless, wall_time="10:0:00", directives=("#SBATCH -N 2", "#SBATCH -n 2"))
+    job = site.accepted(script)
+    wait_for(begun.exists, bool, "begun")
+    assert len(site.tasks()) == 2
+    site.airavata.cancel(job.job_id)
+    site.finished(job, "CANCELED")
+    wait_for(site.tasks, {}.__eq__, "no task left")
 
 
 def test_a_daemon_that_is_killed_takes_up_where_it_was(site: MesosSite) -> None:

@@ -1,4 +1,4 @@
-"""Every way for inputs and outputs that a queue can name works on Mesos without Aurora."""
+"""Ways for inputs and outputs that need something of the task work on Mesos without Aurora."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from tests.support.site import lines
 from tests.support.waiting import wait_for
 
 
-@pytest.mark.parametrize(
-    ("inputs", "outputs"), [("mesos_fetcher", "files_api"), ("http", "push"), ("shared", "shared")]
-)
+@pytest.mark.parametrize(("inputs", "outputs"), [("mesos_fetcher", "files_api"), ("http", "push")])
 def test_inputs_go_there_and_outputs_come_back(
     real_mesos: RealMesosCluster, tmp_path: Path, inputs: str, outputs: str
 ) -> None:

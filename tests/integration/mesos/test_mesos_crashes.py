@@ -192,24 +192,6 @@ def test_master_and_agent_restart_and_the_master_has_forgotten_everything(
         assert lines(ran) == ["run"]
 
 
-def test_the_leading_master_dies(own_real_mesos: RealMesosFactory, tmp_path: Path) -> None:
-    cluster = own_real_mesos(masters=3, agents=2, zookeeper=True)
-    keeper = {"hosts": [cluster.zookeeper_address], "mesos_path": "/mesos", "aurora_path": None}
-    with gateway(tmp_path, cluster, {"mesos_masters": [], "zookeeper": keeper}) as own:
-        cluster.replicated()
-        command, ran, go = own.script("one")
-        key, waiting = own.submit(command, cpus=3), own.submit("true", cpus=100)
-        own.running(key)
-        before = own.scheduler.framework_id
-        cluster.leader().kill()
-        go.touch()
-        assert own.ended(key).phase is JobPhase.COMPLETED
-        assert lines(ran) == ["run"]
-        assert own.ended(own.submit("true")).phase is JobPhase.COMPLETED
-        assert own.scheduler.framework_id == before
-        assert own.known(waiting).phase is JobPhase.QUEUED
-
-
 def test_a_partitioned_agent_comes_back(own_real_mesos: RealMesosFactory, tmp_path: Path) -> None:
     """Unreachable is not lost."""
     cluster = own_real_mesos(agents=1, master_flags=PARTITIONED)
@@ -226,23 +208,3 @@ def test_a_partitioned_agent_comes_back(own_real_mesos: RealMesosFactory, tmp_pa
         seen = own.ended(key)
         assert (seen.phase, seen.run) == (JobPhase.COMPLETED, 0)
         assert lines(ran) == ["run"]
-
-
-def test_a_job_on_an_agent_that_stays_away_is_lost_and_never_comes_back(
-    own_real_mesos: RealMesosFactory, tmp_path: Path
-) -> None:
-    cluster = own_real_mesos(agents=1, master_flags=PARTITIONED)
-    with gateway(tmp_path, cluster, {"mesos": {"unreachable_seconds": 1}}) as own:
-        command, ran, _ = own.script("one")
-        key = own.submit(command)
-        own.running(key)
-        wait_for(lambda: lines(ran), bool, "run")
-        cluster.agents[0].send(signal.SIGSTOP)
-        seen = own.ended(key)
-        assert seen.phase is JobPhase.LOST
-        assert "cannot be reached" in seen.message
-        cluster.agents[0].send(signal.SIGCONT)
-        cluster.registered(1)
-        # It runs on there, and belongs to nobody: it is ended.
-        wait_for(own.tasks, {}.__eq__, "no task left")
-        assert own.ended(key) == seen
