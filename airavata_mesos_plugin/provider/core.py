@@ -27,6 +27,7 @@ from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.provider.pushes import Pushes
 from airavata_mesos_plugin.provider.putting import Putting
 from airavata_mesos_plugin.provider.submission import Submitter
+from airavata_mesos_plugin.sandbox.origins import SFTP
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.sandbox.windows import PIECE
@@ -71,9 +72,9 @@ class Provider:
         self.collector = OutputCollector(parts, self.control, stop)
         self.inputs = InputSource(parts)
         self.pushes = Pushes(parts, self.collector.arrived)
-        self.deliveries = (
-            Deliveries(parts, self.inputs, self.collector.address, parts.sftp.open) if parts.sftp else None
-        )
+        self.deliveries = None
+        if parts.sftp and any(queue.inputs.method == SFTP for queue in parts.settings.queues):
+            self.deliveries = Deliveries(parts, self.inputs, self.collector.address, parts.sftp.open)
         self.places = Places(parts, self.collector)
         self.files = JobFiles(parts, self.places)
         self.live = LiveOutputs(parts, self.places, self.files)

@@ -20,8 +20,6 @@ from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)
 
-RUNNING = JobSelection(phases=frozenset({JobPhase.RUNNING}))
-
 
 class WritableSandbox(Protocol):
     """What is asked of a sandbox."""
@@ -53,6 +51,8 @@ class Deliveries:
         self._inputs = inputs
         self._address = address
         self._open = open_sandbox
+        queues = frozenset(queue.name for queue in parts.settings.queues if queue.inputs.method == SFTP)
+        self._running = JobSelection(queues=queues, phases=frozenset({JobPhase.RUNNING}))
         # The stage-in may come up a moment after the task; later looks are for what the daemon missed.
         self._looks = Pacing(parts.clock, first_seconds=0.5, longest_seconds=15.0)
         self._lock = threading.Lock()
@@ -61,8 +61,7 @@ class Deliveries:
 
     def take_due(self) -> list[int]:
         """Jobs whose sandboxes should be looked at now; each is given to one caller, who calls `deliver`."""
-        queues = {queue.name for queue in self._parts.settings.queues if queue.inputs.method == SFTP}
-        running = [r for r in self._parts.ledger.jobs(RUNNING) if r.request.queue in queues]
+        running = self._parts.ledger.jobs(self._running)
         with self._lock:
             known = {record.id for record in running}
             for job_id in self._over.keys() - known:

@@ -26,13 +26,13 @@ from airavata_mesos_plugin.sandbox.ssh import WINDOW_BYTES, SshConnection
 PIECE_BYTES = 255 * 1024
 """Asked for at once: the most that OpenSSH gives (9.x). Others give less, which is noticed."""
 
-AHEAD_BYTES = 4 * 1024 * 1024
+AHEAD_BYTES = 2 * 1024 * 1024
 """Asked for before the first of it has come. It is also the most that is held in memory."""
 
 WRITE_BYTES = 128 * 1024
 """Sent in one request; every server takes 32 KiB, OpenSSH 255 KiB."""
 
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 512 * 1024
 _NAMES_LIMIT = 64 * 1024 * 1024  # bytes of all names in one directory
 
 

@@ -20,7 +20,7 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 
-WINDOW_BYTES = 8 * 1024 * 1024
+WINDOW_BYTES = 4 * 1024 * 1024
 """What the other side may send before we have taken it: more than a fast network holds under way."""
 
 PACKET_BYTES = 256 * 1024
