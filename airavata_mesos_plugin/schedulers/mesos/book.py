@@ -19,6 +19,7 @@ class JobBook:
         """Raises LedgerError."""
         self._records = Records(store)
         self.framework_id, jobs = self._records.load()
+        self._illegible = tuple(f"{key.replace('/', '.')}." for key in self._records.illegible)
         self.jobs: dict[JobKey, TrackedJob] = {}
         self.launched: dict[JobKey, TrackedJob] = {}
         """Those with tasks that may be running."""
@@ -81,6 +82,10 @@ class JobBook:
         job = self.jobs.get(key) if key is not None else None
         member = next((one for one in job.members if one.task_id == task_id), None) if job else None
         return (job, member) if job is not None and member is not None else None
+
+    def illegible(self, task_id: str) -> bool:
+        """Whether a task is of a job that is kept but could not be read: it is not ours to judge."""
+        return task_id.startswith(self._illegible) if self._illegible else False
 
     def told(self, job: TrackedJob) -> None:
         """Somebody knows of the job's end: it may be forgotten in time."""

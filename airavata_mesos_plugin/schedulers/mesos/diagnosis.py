@@ -7,7 +7,7 @@ from functools import partial
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings
-from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.errors import AiravataMesosError, NotReady
 from airavata_mesos_plugin.schedulers.base import Check, Leader
 from airavata_mesos_plugin.schedulers.mesos.checks import agents_check, guarded, master_line
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
@@ -47,12 +47,22 @@ class Diagnosis:
         for address in addresses:
             checks.append(guarded(f"Mesos master {address}", partial(self._mesos, address)))
         checks.append(agents_check(self._master))
+        subject = f"framework {self._settings.mesos.framework_name}"
         away = self._away()
-        if away is not None:
+        if away is None:
+            checks.append(guarded(subject, self._registered))
+        else:
             seconds, trouble = away
             detail = f"not subscribed for {seconds:.0f} s: {trouble}" if seconds else "subscribed"
-            checks.append(Check(f"framework {self._settings.mesos.framework_name}", not seconds, detail))
+            checks.append(Check(subject, not seconds, detail))
         return checks
+
+    def _registered(self) -> str:
+        """Where the daemon is another process, the master knows best."""
+        try:
+            return f"registered as {self._master.framework_id(self._settings.mesos.framework_name)}"
+        except NotReady:
+            return "not registered yet: the daemon subscribes with its first job"
 
     @staticmethod
     def _driver() -> str:

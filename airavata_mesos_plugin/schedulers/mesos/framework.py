@@ -70,8 +70,7 @@ class Framework:
         self._next_forget = 0.0
         self.unusable = ""
         """Why the present subscription must not go on; empty when it may."""
-        self.retry_seconds: float | None = None
-        """How long to wait before the next subscription, where that is known."""
+        self._pause: float | None = None
 
     @property
     def framework_id(self) -> str | None:
@@ -157,6 +156,11 @@ class Framework:
 
     # Told by the runner and the driver
 
+    def take_pause(self) -> float | None:
+        """Seconds to wait before the next subscription, where the last one has told; told once."""
+        pause, self._pause = self._pause, None
+        return pause
+
     def opened(self) -> None:
         """A stream is open; whether the master takes us is not known yet."""
         self.unusable = ""
@@ -211,7 +215,7 @@ class Framework:
             found = self._book.of_task(task_id)
             if found is None or found[1].over:
                 phase = MESOS_PHASES.get(str(status.get("state")), JobPhase.RUNNING)
-                if phase is not None and not phase.final:
+                if phase is not None and not phase.final and not self._book.illegible(task_id):
                     self._tending.stray(task_id, str((status.get("agent_id") or {}).get("value", "")))
                 return
             job, member = found
@@ -226,7 +230,7 @@ class Framework:
         with self._lock:
             log.warning("the Mesos master ends the subscription: %s", message)
             self.unusable = f"the Mesos master ended the subscription: {message}"
-            self.retry_seconds = REFUSED_SECONDS
+            self._pause = REFUSED_SECONDS
             if "removed" in message.lower():
                 self._removed(message)
                 driver.forget()
@@ -253,7 +257,6 @@ class Framework:
     def _begin(self) -> None:
         self._subscribed = True
         self._trouble = ""
-        self.retry_seconds = None
         self._desk.begin()
         self._tending.begin()
 
@@ -265,7 +268,7 @@ class Framework:
                 job.give_up(member, f"the framework was removed at the Mesos master: {message}", now)
             self._book.changed(job)
         self._book.set_framework(None)
-        self.retry_seconds = 1.0
+        self._pause = 1.0
 
     def _forget(self) -> None:
         now = self._clock.monotonic()

@@ -30,6 +30,8 @@ class Records:
         self._store = store
         self._changes: dict[str, str | None] = {}
         self._marked: dict[JobKey, TrackedJob] = {}
+        self.illegible: list[str] = []
+        """Keys of jobs that are kept and could not be read, perhaps since a later release wrote them."""
 
     def load(self) -> tuple[str | None, list[TrackedJob]]:
         """The framework's id, None if there is none yet, and all jobs. Raises LedgerError."""
@@ -43,6 +45,7 @@ class Records:
                 jobs.append(TrackedJob.restored(form, kept[_STATE + name.removeprefix(_FORM)]))
             except (InvalidRequest, ValueError, KeyError) as error:
                 log.error("what was kept of the job %s cannot be read: %s", name, error)
+                self.illegible.append(name.removeprefix(_FORM))
         jobs.sort(key=lambda job: job.accepted_at)
         return kept.get(_FRAMEWORK) or None, jobs
 

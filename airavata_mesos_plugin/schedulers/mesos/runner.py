@@ -95,7 +95,7 @@ class Runner:
             while not self._stop.is_set() and not handled.wait(TICK_SECONDS):
                 pass
             self._link.lost()
-            pause = self._framework.retry_seconds or RECONNECTING.pause(failures, self._chance())
+            pause = self._framework.take_pause() or RECONNECTING.pause(failures, self._chance())
             self._clock.wait(self._stop, pause)
 
     def _subscribe_and_read(self) -> tuple[str, bool]:

@@ -375,7 +375,7 @@ def test_a_framework_that_was_removed_begins_anew(stage: Stage) -> None:
     assert "framework" not in stage.store.kept
     assert (stage.phase(key), stage.phase(waiting)) == (JobPhase.LOST, JobPhase.QUEUED)
     assert "Framework has been removed" in stage.framework.away()[1]
-    assert stage.framework.retry_seconds == 1.0
+    assert stage.framework.take_pause() == 1.0
     stage.subscribe()
     assert stage.framework.away() == (0.0, "")
 
@@ -383,7 +383,7 @@ def test_a_framework_that_was_removed_begins_anew(stage: Stage) -> None:
 def test_other_errors_are_told_and_waited_for(stage: Stage) -> None:
     stage.framework.error(stage.master, "Not authorized to use roles '{ batch }'")
     stage.framework.closed("the stream ended")
-    assert stage.framework.retry_seconds == 60.0
+    assert (stage.framework.take_pause(), stage.framework.take_pause()) == (60.0, None)
     assert "Not authorized" in stage.framework.away()[1]
     assert stage.store.kept["framework"] == "F1"
     assert not stage.master.forgotten
@@ -535,3 +535,8 @@ def test_what_cannot_be_read_any_more_harms_nothing_else(stage: Stage) -> None:
     stage.store.kept["form/www/prod/c"] = "not JSON"
     stage.restart()
     assert stage.phase(key) is JobPhase.QUEUED
+    stage.subscribe()
+    stage.tell("www.prod.b.0", "RUNNING")
+    stage.tell("www.prod.bb.0", "RUNNING")
+    stage.step()
+    assert stage.master.take("kill") == [("kill", ("www.prod.bb.0", "S1"))]
