@@ -11,7 +11,8 @@ from tests.support.real_mesos import RealMesosFactory
 from tests.support.site import lines
 from tests.support.waiting import wait_for
 
-SOON = ("--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=3")
+SOON = ("--agent_ping_timeout=2secs", "--max_agent_ping_timeouts=4")
+"""Flags of masters that take an agent for unreachable that stands still, but not one that only stalls."""
 
 
 def test_a_lost_node(own_real_mesos: RealMesosFactory, tmp_path: Path) -> None:
