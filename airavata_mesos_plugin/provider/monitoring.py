@@ -101,7 +101,7 @@ class Monitor:
             return task.phase
         outcome, reason = task.phase, task.message
         if record.requeue_requested_at is not None and task.kill_seen and record.cancel_requested_at is None:
-            outcome, reason = JobPhase.CANCELLED, f"requeued by {record.requeue_requested_by}"
+            outcome, reason = JobPhase.CANCELLED, _requeue_text(record)
         elif record.cancel_requested_at is not None and task.kill_seen:
             outcome, reason = JobPhase.CANCELLED, f"cancelled by {record.cancel_requested_by}"
         elif outcome is JobPhase.CANCELLED:
@@ -138,7 +138,7 @@ class Monitor:
             if record.cancel_requested_at is not None:
                 due.setdefault(f"cancelled by {record.cancel_requested_by}", []).append(record)
             elif record.requeue_requested_at is not None:
-                due.setdefault(f"requeued by {record.requeue_requested_by}", []).append(record)
+                due.setdefault(_requeue_text(record), []).append(record)
         for text, doomed in due.items():
             results = parts.schedulers[cluster].cancel([record.key for record in doomed], text)
             for record, result in zip(doomed, results, strict=True):
@@ -194,6 +194,11 @@ class Monitor:
                 reason = self._gangs.waiting_reason(record, reasons.get(record.key, ""))
                 if reason != record.pending_reason:
                     self._parts.ledger.annotate(record.id, pending_reason=reason)
+
+
+def _requeue_text(record: JobRecord) -> str:
+    by = record.requeue_requested_by
+    return f"requeued by {by}" if by else "taken back"
 
 
 def run_of(record: JobRecord, task: TaskObservation) -> int:

@@ -236,7 +236,8 @@ class Ledger(LedgerReader):
                 )
             made = key(job_id, before.attempt + 1)
             wait_reason = {None: "", Hold.USER: "JobHeldUser", Hold.ADMIN: "JobHeldAdmin"}[held]
-            if not wait_reason and before.begin_at is not None and before.begin_at > now:
+            begin_at = before.begin_at if before.begin_at is not None and before.begin_at > now else None
+            if begin_at is not None and not wait_reason:
                 wait_reason = "BeginTime"
             changes: dict[str, object] = {
                 **_FORGOTTEN,
@@ -246,6 +247,7 @@ class Ledger(LedgerReader):
                 "submitted_at": now,
                 "changed_at": now,
                 "held": held,
+                "begin_at": begin_at,
                 "wait_reason": wait_reason,
             }
             self._update(cursor, job_id, changes)

@@ -128,6 +128,7 @@ class ScriptedScheduler:
     def _wire(self) -> None:
         mock = self.mock
         mock.kind = "aurora"
+        mock.starts_together = False
         mock.validate.side_effect = self._real.validate
         mock.submit.side_effect = self._submit
         mock.poll.side_effect = self._poll

@@ -119,6 +119,7 @@ class ProviderStage:
         """All that a daemon does once: submit what waits, look at the clusters, fetch what is due."""
         for name in self.parts.views:
             self.provider.eligibility.step(name)
+            self.provider.gangs.step(name)
             self.provider.submitter.step(name)
             self.provider.monitor.round(name)
         for job_id in self.provider.collector.take_due():
