@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
+from kazoo.client import KazooClient
 
 from tests.realmesos.access import AccessFlags, Json, Tls
 from tests.realmesos.server import Server
@@ -121,7 +122,7 @@ class RealMesosCluster:
         where = ["--registry=in_memory"]
         if self._zookeeper:
             quorum = self._counts[0] // 2 + 1
-            where = [f"--zk={self.zookeeper_url}", f"--quorum={quorum}", "--zk_session_timeout=2secs"]
+            where = [f"--zk={self.zookeeper_url}", f"--quorum={quorum}", "--zk_session_timeout=30secs"]
         command = [
             *(str(self._build / "mesos-master"), f"--ip={ip}", f"--hostname={ip}", "--no-hostname_lookup"),
             *(f"--work_dir={directory}/work", "--allocation_interval=100ms", *where),
@@ -167,6 +168,23 @@ class RealMesosCluster:
         )
         response.raise_for_status()
         return response.content
+
+    def kill_master(self, master: Server) -> None:
+        """End it at once. What it announced goes too, as ZooKeeper does once its session is over.
+
+        Sessions are long: a master whose session ends gives up, also when only the machine stood still.
+        """
+        master.kill()
+        client = KazooClient(self.zookeeper_address)
+        client.start()
+        try:
+            for path in ("/mesos", "/mesos/log_replicas"):
+                for node in client.get_children(path):
+                    if master.address.encode() in client.get(f"{path}/{node}")[0]:
+                        client.delete(f"{path}/{node}")
+        finally:
+            client.stop()
+            client.close()
 
     def leader(self) -> Server:
         """The leading master; waits for one."""

@@ -32,7 +32,7 @@ def test_each_job_runs_once_whatever_ends(own_real_mesos: RealMesosFactory, tmp_
     with running_mesos_site(tmp_path, cluster, settings) as site:
         jobs = wave(site, "first")
         wait_for(lambda: len(lines(tmp_path / "runs")), lambda count: count >= 3, "some run")
-        cluster.leader().kill()
+        cluster.kill_master(cluster.leader())
         jobs |= wave(site, "second")
         site.kill()
         site.start()

@@ -259,7 +259,7 @@ def test_another_master_takes_over(own_real_mesos: RealMesosFactory) -> None:
     offer = first.offer()
     first.launch(offer, task(offer, "t", "sleep 300"))
     first.state("t", "TASK_RUNNING")
-    old.kill()
+    cluster.kill_master(old)
     first.close()
     assert cluster.leader() is not old
     cluster.registered(2)
