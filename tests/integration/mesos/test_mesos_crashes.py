@@ -17,7 +17,7 @@ from tests.support.mesos_framework import PATIENT_AGENTS, Gateway, gateway, line
 from tests.support.real_mesos import RealMesosFactory
 from tests.support.waiting import wait_for
 
-PARTITIONED = ("--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=3")
+PARTITIONED = ("--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=6")
 """Flags of masters that soon take an agent for unreachable that does not answer."""
 
 

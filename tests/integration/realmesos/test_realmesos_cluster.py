@@ -234,7 +234,7 @@ def test_tls(own_real_mesos: RealMesosFactory, tmp_path: Path, require_client: b
 
 def test_an_agent_comes_back_to_its_tasks(own_real_mesos: RealMesosFactory) -> None:
     cluster = own_real_mesos(
-        agents=1, master_flags=["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=2"]
+        agents=1, master_flags=["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=6"]
     )
     (agent,) = cluster.agents
     address = agent.address
