@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for
 
 @pytest.mark.parametrize("others", [True, False])
 def test_a_collected_sandbox_is_404(own_real_mesos: RealMesosFactory, others: bool) -> None:
-    """But its root may list as empty, where the framework's last executor took the directories above along."""
+    """But its root may list as empty, where the last executor of a framework took all above it along."""
     cluster = own_real_mesos(agents=1, agent_flags=["--gc_delay=1secs"])
     (agent,) = cluster.agents
     with Scheduler(cluster) as scheduler:
