@@ -59,6 +59,7 @@ def list_tree(
     raises.
     """
     found = Listing()
+    closed: set[str] = set()  # directories that turned out to be none of the sandbox's own
     level = [_Directory("")]
     while level:
 
@@ -68,6 +69,7 @@ def list_tree(
         following: list[_Directory] = []
         for directory, entries in zip(level, executor.map(look, level), strict=True):
             if isinstance(entries, str):
+                closed.add(directory.name)
                 found.left_out.append((directory.name, entries))
                 continue
             if len(found) + len(entries) > MAX_ENTRIES:
@@ -78,6 +80,7 @@ def list_tree(
                 _Directory(entry.name, above=complete) for entry in _take(directory, entries, found, skip)
             ]
         level = following
+    found.directories = [entry for entry in found.directories if entry.name not in closed]
     return found
 
 

@@ -16,6 +16,8 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import SandboxGone, TransferError
 from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress, give_up
+from airavata_mesos_plugin.sandbox.manifest import Manifest
+from airavata_mesos_plugin.sandbox.paths import Root
 from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
@@ -187,6 +189,22 @@ def test_a_manifest_that_is_not_ours_is_replaced(
     fetch(fetcher, working)
     assert names(working) == {"one"}
     assert target.read_text() == "keep me"
+
+
+@pytest.mark.parametrize("broken_before", [False, True])
+def test_two_fetches_of_one_job_do_not_meet(
+    fetcher: Fetcher, source: TreeSource, working: Path, broken_before: bool
+) -> None:
+    if broken_before:
+        broken_off(fetcher, source, working, at=3 * MIB)
+    with Root(working) as root:
+        other = Manifest(root, 1, TREE)
+        with pytest.raises(TransferError, match="another fetch of the same job goes on"):
+            fetch(fetcher, working)
+        other.close()
+    (source.root / "late").touch()
+    assert fetch(fetcher, working).left_out == ()
+    assert "late" in names(working)
 
 
 def test_digests(fetcher: Fetcher, source: TreeSource, working: Path) -> None:
