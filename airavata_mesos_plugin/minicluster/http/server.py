@@ -6,6 +6,7 @@ aiohttp's low-level server instead of an application with a router.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -24,6 +25,8 @@ READ = ("GET", "HEAD")
 ANY = (*READ, "POST", "PUT", "DELETE")
 _SEPARATORS = re.compile(r"[&;]")
 _COMPRESS_FROM = 1024
+
+_STEPS_OF_AN_ACCEPT = 5  # turns of the event loop, with room to spare
 
 
 class BodyTooLarge(Exception):
@@ -110,6 +113,11 @@ class Server:
     async def stop(self) -> None:
         """Close the socket and all connections; may be repeated."""
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            # A connection that has just been accepted becomes known, and so is closed with the others.
+            for _ in range(_STEPS_OF_AN_ACCEPT):
+                await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 
