@@ -22,11 +22,12 @@ from airavata_mesos_plugin.sandbox import sftp_wire as wire
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.sftp_wire import Attributes, Kind, Reader, Status
 from airavata_mesos_plugin.sandbox.ssh import WINDOW_BYTES, SshConnection
+from airavata_mesos_plugin.sandbox.ssh_pipe import PacketPipe
 
 PIECE_BYTES = 255 * 1024
 """Asked for at once: the most that OpenSSH gives (9.x). Others give less, which is noticed."""
 
-AHEAD_BYTES = 2 * 1024 * 1024
+AHEAD_BYTES = 8 * 1024 * 1024
 """Asked for before the first of it has come. It is also the most that is held in memory."""
 
 WRITE_BYTES = 128 * 1024
@@ -284,6 +285,8 @@ class Session:
 
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
+            if isinstance(self._channel.in_buffer, PacketPipe):
+                self._channel.in_buffer.least = count - len(self._buffer)
             try:
                 data = self._channel.recv(_RECEIVE_BYTES)
             except (OSError, EOFError, paramiko.SSHException) as error:

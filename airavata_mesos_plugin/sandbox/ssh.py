@@ -19,8 +19,9 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     Unreachable,
 )
+from airavata_mesos_plugin.sandbox.ssh_pipe import PacketPipe
 
-WINDOW_BYTES = 4 * 1024 * 1024
+WINDOW_BYTES = 16 * 1024 * 1024
 """What the other side may send before we have taken it: more than a fast network holds under way."""
 
 PACKET_BYTES = 256 * 1024
@@ -157,6 +158,7 @@ def _sftp_channel(client: paramiko.SSHClient, target: Target, settings: SftpSett
     try:
         channel = transport.open_session(timeout=settings.connect_timeout_seconds)
         channel.settimeout(settings.connect_timeout_seconds)
+        channel.in_buffer = PacketPipe()  # nothing comes before we ask
         channel.invoke_subsystem("sftp")
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise ProtocolError(
