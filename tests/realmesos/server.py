@@ -49,11 +49,15 @@ class Server:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def start(self) -> None:
-        """Start it, again after `kill` or `terminate`. Its state on disk is kept."""
+        """Start it, again after `kill` or `retire`. Its state on disk is kept.
+
+        It ends with the thread that calls this.
+        """
         assert not self.running()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, f"--port={self._port}"],
+                # A test run that is killed takes its servers along.
+                ["setpriv", "--pdeathsig", "KILL", *self._command, f"--port={self._port}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
