@@ -60,12 +60,14 @@ class Session:
         self._channel: paramiko.Channel = connection.channel
         self._where = str(connection.target)
         self._buffer = bytearray()
+        self._unsent = bytearray()
         self._last = 0
         self._early: dict[int, bytes] = {}  # answers that nobody has asked for yet
         self._awaited: set[int] = set()
         self._dropped: set[int] = set()
         self._piece = PIECE_BYTES
         self._send(bytes([Kind.INIT]) + wire.word(wire.VERSION))
+        self.flush()
         packet = self._packet()
         if packet[0] != Kind.VERSION or Reader(packet, 1).word() < wire.VERSION:
             raise ProtocolError(f"{self._where} does not speak SFTP version 3")
@@ -236,8 +238,18 @@ class Session:
         return self._last
 
     def _send(self, packet: bytes) -> None:
+        """Small requests wait for others, and go together when somebody waits for an answer."""
+        self._unsent += wire.word(len(packet)) + packet
+        if len(self._unsent) >= WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits to be sent. Repeatable."""
+        if not self._unsent:
+            return
+        unsent, self._unsent = bytes(self._unsent), bytearray()
         try:
-            self._channel.sendall(wire.word(len(packet)) + packet)
+            self._channel.sendall(unsent)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._broken(error) from error
 
@@ -257,6 +269,7 @@ class Session:
     def _any(self, request: int) -> bytes:
         """The answer to a request, whatever it is."""
         self._awaited.discard(request)
+        self.flush()
         while request not in self._early:
             packet = self._packet()
             if len(packet) < 5:

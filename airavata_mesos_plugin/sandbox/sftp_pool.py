@@ -136,6 +136,8 @@ class SftpPool:
             entry.session.connection.close()
 
     def _give_back(self, target: Target, session: Session) -> None:
+        with contextlib.suppress(TransferError):
+            session.flush()  # files that are to be closed
         with self._lock:
             keep = not self._closed and session.connection.alive and self._settings.idle_seconds > 0
             if keep:
