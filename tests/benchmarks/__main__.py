@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from . import aurora, commands, crowd, fetch, monitoring, sftp, upload
+from . import aurora, commands, crowd, fetch, mesos, monitoring, sftp, upload
 from .measure import BenchmarkFailed
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "sftp": sftp.run,
     "upload": upload.run,
     "aurora": aurora.run,
+    "mesos": mesos.run,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from airavata_mesos_plugin.jobs import JobKey
 from airavata_mesos_plugin.schedulers.base import SchedulerStore
@@ -40,12 +40,13 @@ class JobBook:
         self._records.set_framework(framework_id)
         self.framework_id = framework_id
 
-    def add(self, job: TrackedJob) -> None:
-        """A new job; durable on return. Raises LedgerError."""
-        self._records.add(job)
-        self.jobs[job.key] = job
-        self._told.discard(job.key)
-        self._index(job)
+    def add(self, jobs: Sequence[TrackedJob]) -> None:
+        """New jobs; durable on return. Raises LedgerError, and has taken none."""
+        self._records.add(jobs)
+        for job in jobs:
+            self.jobs[job.key] = job
+            self._told.discard(job.key)
+            self._index(job)
 
     def changed(self, job: TrackedJob) -> None:
         """A job has changed; it is written by the next `flush`."""

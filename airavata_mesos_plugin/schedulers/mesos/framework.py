@@ -79,20 +79,29 @@ class Framework:
 
     # Asked by the provider
 
-    def submit(self, form: MesosJob) -> None:
-        """Take a job; durable on return. Raises AlreadyExists when an active one has its key, LedgerError."""
-        key = JobKey(form.role, form.environment, form.name)
+    def submit(self, forms: Sequence[MesosJob]) -> list[AlreadyExists | None]:
+        """Take jobs; durable on return. For each None or, when an active one has its key, what is wrong.
+
+        Raises LedgerError, and has taken none.
+        """
+        now = self._clock.now()
+        taken: dict[JobKey, TrackedJob] = {}
+        results: list[AlreadyExists | None] = []
         with self._lock:
-            known = self._book.jobs.get(key)
-            if known is not None and known.ended is None:
-                raise AlreadyExists(f"an active job is called {key}")
-            now = self._clock.now()
-            job = TrackedJob(key, form, accepted_at=now, queued_at=now, changed_at=now)
-            if known is not None:
-                # Whatever is still on its way about the one before must not be taken for this one's.
-                job.launch = known.launch + 1
-            self._book.add(job)
+            for form in forms:
+                key = JobKey(form.role, form.environment, form.name)
+                known = taken.get(key) or self._book.jobs.get(key)
+                if known is not None and known.ended is None:
+                    results.append(AlreadyExists(f"an active job is called {key}"))
+                    continue
+                # Whatever is still on its way about one before must not be taken for this one's.
+                launch = known.launch + 1 if known is not None else 0
+                taken[key] = TrackedJob(key, form, now, now, launch=launch, changed_at=now)
+                results.append(None)
+            if taken:
+                self._book.add(list(taken.values()))
         self._wake()
+        return results
 
     def observations(self, keys: Iterable[JobKey]) -> dict[JobKey, TaskObservation]:
         """What is known of these jobs. Those that are over may be forgotten some time after."""
@@ -146,6 +155,11 @@ class Framework:
         """Whether jobs wait, so that it matters what agents there are."""
         with self._lock:
             return self._book.any_waiting
+
+    def unanswered(self) -> int:
+        """How many tasks the master was asked for and has not told of yet."""
+        with self._lock:
+            return self._tending.unanswered
 
     def away(self) -> tuple[float, str]:
         """For how many seconds there has been no subscription (0: there is one), and why."""

@@ -52,8 +52,9 @@ _STAND_INS: Mapping[str, object] = {
 class _Library:
     """The modules of one installed package, run apart from the interpreter's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stand_ins: Mapping[str, object]) -> None:
         self._folder = folder
+        self._stand_ins = stand_ins
         self._modules: dict[str, ModuleType] = {}
 
     def load(self, name: str) -> ModuleType:
@@ -80,8 +81,8 @@ class _Library:
     ) -> Any:
         if level == 1 and name:
             return self.load(name)
-        if name in _STAND_INS:
-            return _STAND_INS[name]
+        if name in self._stand_ins:
+            return self._stand_ins[name]
         return builtins.__import__(name, globals, locals, fromlist or (), level)
 
 
@@ -94,13 +95,22 @@ def load_driver() -> type[Any]:
         return _load()
 
 
+def load_whole_driver(parser: type[Any]) -> type[Any]:
+    """The same with connections of its own, which parse HTTP with ``parser``; for comparisons."""
+    return _fresh({**_STAND_INS, "http_parser.http": SimpleNamespace(HttpParser=parser)})
+
+
 @lru_cache(maxsize=1)
 def _load() -> type[Any]:
+    return _fresh(_STAND_INS)
+
+
+def _fresh(stand_ins: Mapping[str, object]) -> type[Any]:
     found = importlib.util.find_spec("pymesos")
     if found is None or not found.submodule_search_locations:
         raise ConfigurationError("a cluster of the kind mesos needs pymesos", advice=INSTALL)
     try:
-        module = _Library(Path(found.submodule_search_locations[0])).load("scheduler")
+        module = _Library(Path(found.submodule_search_locations[0]), stand_ins).load("scheduler")
         driver: type[Any] = module.MesosSchedulerDriver
     except (ImportError, OSError, SyntaxError, AttributeError) as error:
         raise ConfigurationError(f"pymesos cannot be loaded: {error}", advice=INSTALL) from error

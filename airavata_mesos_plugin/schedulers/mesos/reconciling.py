@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
+GROWTH = 1.5
 
 
 class Reconciliation:
@@ -37,6 +38,11 @@ class Reconciliation:
             self._pause = FIRST_PAUSE_SECONDS
             self._next = min(self._next, now + self._pause) if self._next > now else now + self._pause
 
+    @property
+    def unanswered(self) -> int:
+        """How many tasks have been asked for and not been heard of."""
+        return len(self._open)
+
     def heard(self, task: str) -> None:
         """Something was heard of a task."""
         self._open.pop(task, None)
@@ -48,7 +54,7 @@ class Reconciliation:
         living = set(alive)
         self._open = {task: None for task in self._open if task in living}
         self._next = now + self._pause
-        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
+        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * GROWTH)
         return list(self._open)
 
     def all_due(self, alive: Iterable[str], now: float) -> bool:

@@ -54,10 +54,14 @@ class Records:
         self._changes[_FRAMEWORK] = framework_id
         self.flush()
 
-    def add(self, job: TrackedJob) -> None:
-        """A new job; durable on return."""
-        document = job.form.model_dump(mode="json", exclude_defaults=True)
-        self._store.keep({f"{_FORM}{job.key}": json.dumps(document), f"{_STATE}{job.key}": job.state()})
+    def add(self, jobs: Sequence[TrackedJob]) -> None:
+        """New jobs; durable on return: all of them or, when it raises, none."""
+        texts: dict[str, str | None] = {}
+        for job in jobs:
+            document = job.form.model_dump(mode="json", exclude_defaults=True)
+            texts[f"{_FORM}{job.key}"] = json.dumps(document)
+            texts[f"{_STATE}{job.key}"] = job.state()
+        self._store.keep(texts)
 
     def change(self, jobs: Sequence[TrackedJob]) -> None:
         """Changed jobs; durable on return."""

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 """Longest pause between two looks at what is due."""
 
-RECONNECTING = RetryPolicy(first_pause_seconds=0.5, longest_pause_seconds=15.0)
+RECONNECTING = RetryPolicy(first_pause_seconds=0.5, longest_pause_seconds=5.0)
+"""An election takes some seconds, and jobs wait for its end."""
 
 _Item = tuple[EventStream | None, Sequence[Json], str, threading.Event | None]
 

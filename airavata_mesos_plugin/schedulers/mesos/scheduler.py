@@ -127,24 +127,31 @@ class MesosScheduler(Scheduler):
         """The id under which the master knows us; None before it does."""
         return self._framework.framework_id if self._framework is not None else None
 
+    def unanswered(self) -> int:
+        """How many tasks the master was asked for and has not told of yet; 0: everything is known."""
+        return self._framework.unanswered() if self._framework is not None else 0
+
     def validate(self, document: Mapping[str, object]) -> None:
         self._checked(document)
 
     def submit(self, submissions: Sequence[Submission]) -> list[CallResult]:
         """See the contract. A job that is taken is in the store: it waits there for offers."""
         framework = self._begin()
-        results = []
-        for submission in submissions:
-            error: AiravataMesosError | None = None
+        errors: dict[int, AiravataMesosError | None] = {}
+        forms: dict[int, MesosJob] = {}
+        for number, submission in enumerate(submissions):
             try:
-                form = self._checked(submission.document)
-                if JobKey(form.role, form.environment, form.name) != submission.key:
-                    raise InvalidRequest(f"the job configuration of {submission.key} is that of another job")
-                framework.submit(form)
-            except AiravataMesosError as failure:
-                error = failure
-            results.append(CallResult(submission.key, error))
-        return results
+                forms[number] = self._form_of(submission)
+            except AiravataMesosError as error:
+                errors[number] = error
+        errors.update(zip(forms, framework.submit(list(forms.values())), strict=True))
+        return [CallResult(one.key, errors[number]) for number, one in enumerate(submissions)]
+
+    def _form_of(self, submission: Submission) -> MesosJob:
+        form = self._checked(submission.document)
+        if JobKey(form.role, form.environment, form.name) != submission.key:
+            raise InvalidRequest(f"the job configuration of {submission.key} is that of another job")
+        return form
 
     def poll(self, keys: Sequence[JobKey]) -> dict[JobKey, TaskObservation]:
         """See the contract. Answered from what the framework has been told.

@@ -70,6 +70,11 @@ class Tending:
         self._reconciliation.begin(alive, self._since)
         self._at_once = True
 
+    @property
+    def unanswered(self) -> int:
+        """How many tasks the master has not told of, that it was asked for."""
+        return self._reconciliation.unanswered
+
     def hurry(self) -> None:
         """Something is to be ended."""
         self._at_once = True

@@ -153,7 +153,7 @@ def framework(scheduler: MesosScheduler) -> Check:
 def test_a_master_that_is_not_ready_is_asked_less_and_less(clock: Impatient, subscribe: Make) -> None:
     scheduler = subscribe()
     wait_for(lambda: len(clock.pauses), lambda count: count >= 7, "pauses")
-    assert clock.pauses[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert clock.pauses[:7] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
     assert "HTTP 503" in framework(scheduler).detail
 
 

@@ -125,7 +125,9 @@ class Stage:
     def submit(self, name: str, cpus: float = 1, count: int = 1, **members: Any) -> JobKey:
         task = {"arguments": ["true"], "resources": {"cpus": cpus, "mem": 1}}
         document = {"role": "www", "environment": "prod", "name": name, "tasks": [task] * count}
-        self.framework.submit(parse({**document, **members}))
+        (refusal,) = self.framework.submit([parse({**document, **members})])
+        if refusal is not None:
+            raise refusal
         return JobKey("www", "prod", name)
 
     def offer(self, number: int, cpus: float = 4, agent: str = "S1") -> None:

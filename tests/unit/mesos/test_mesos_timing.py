@@ -14,7 +14,7 @@ def asked(reconciliation: Reconciliation, alive: list[str], until: int) -> list[
 def test_a_question_is_repeated_with_growing_pauses_until_all_have_answered() -> None:
     one = Reconciliation(900)
     one.begin(["a", "b"], 0)
-    assert asked(one, ["a", "b"], 10) == [(0, ["a", "b"]), (1, ["a", "b"]), (3, ["a", "b"]), (7, ["a", "b"])]
+    assert [now for now, _ in asked(one, ["a", "b"], 10)] == [0, 1, 3, 6]
     one.heard("a")
     assert one.due(["a", "b"], 20) == ["b"]
     one.heard("b")
