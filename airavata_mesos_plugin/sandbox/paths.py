@@ -170,9 +170,9 @@ class Root:
             remove_at(fd, base)
 
 
-def create_at(fd: int, base: str) -> int:
-    """A descriptor of a new file, readable by its owner only. Raises FileExistsError."""
-    return os.open(base, _CREATE, 0o600, dir_fd=fd)
+def create_at(fd: int, base: str, mode: int = 0o600) -> int:
+    """A descriptor of a new file; the umask limits its mode. Raises FileExistsError."""
+    return os.open(base, _CREATE, mode, dir_fd=fd)
 
 
 def rename_at(fd: int, source: str, target: str) -> None:

@@ -77,21 +77,23 @@ class Place:
         try:
             with self._root.parent(entry.name, self._mode) as (fd, base):
                 part = layout.part_name(base, self._job_id)
-                opened = os.open(part, _APPEND, dir_fd=fd) if offset else _create(fd, part)
+                # The owner can read what he asked for, whatever the job did.
+                mode = entry.mode | 0o400
+                opened = os.open(part, _APPEND, dir_fd=fd) if offset else _create(fd, part, mode)
                 try:
                     with _closing(opened):
                         self._write(entry, body, tally, opened, offset)
-                        # The owner can read what he asked for, whatever the job did.
-                        os.fchmod(opened, entry.mode | 0o400)
                         os.utime(opened, (entry.mtime, entry.mtime))
-                        inode = os.fstat(opened).st_ino
+                        status = os.fstat(opened)
+                        if status.st_mode & 0o7777 != mode:
+                            os.fchmod(opened, mode)
                     rename_at(fd, part, base)
                 except BaseException as error:
                     broken = isinstance(error, TransferError) and not isinstance(error, WrongContent)
                     if not broken or entry.size < RESUMABLE_BYTES:
                         remove_at(fd, part)
                     raise
-            self._manifest.note_arrived(entry, inode)
+            self._manifest.note_arrived(entry, status.st_ino)
         except OSError as error:
             raise local_error(error, entry.name) from error
         tally.files += 1
@@ -217,12 +219,12 @@ def remove_parts(root: Root, job_id: int, keep: frozenset[str] = frozenset()) ->
             os.close(fd)
 
 
-def _create(fd: int, part: str) -> int:
+def _create(fd: int, part: str, mode: int) -> int:
     try:
-        return create_at(fd, part)
+        return create_at(fd, part, mode)
     except FileExistsError:  # of a try that left no manifest
         remove_at(fd, part)
-        return create_at(fd, part)
+        return create_at(fd, part, mode)
 
 
 def _link_at(fd: int, base: str) -> str | None:

@@ -170,17 +170,18 @@ def _resume(directory: Path, cases: Sequence[tuple[_Outputs, float, float]]) -> 
             child = _child(outputs, target, str(int(outputs.size * part)))
             outputs.check(target, content=True)
             figures.seconds.append(float(child["seconds"]))
+            figures.cpu_seconds.append(float(child["cpu_seconds"]))
             brought = int(child["bytes"])
         rows.append(
             [
                 f"{len(outputs.names)} outputs, after {part:.0%}",
-                *figures.milliseconds(0)[:3],
+                *figures.milliseconds(0),
                 f"{brought / 1e6:.1f}",
                 f"{figures.median / whole:.2f}",
             ]
         )
     shutil.rmtree(directory / "target")
-    columns = ("", "median ms", "least", "most", "MB fetched", "time to that of a whole fetch")
+    columns = ("", "median ms", "least", "most", "CPU ms", "MB fetched", "time to that of a whole fetch")
     print_table("A fetch that goes on after a break", columns, rows)
 
 
