@@ -58,6 +58,7 @@ class Tending:
         self._strays: dict[str, str] = {}
         self._kills: dict[str, float] = {}
         self._asked: dict[str, float] = {}
+        self._heard: set[str] = set()  # since the subscription began
         self._next_look = 0.0
         self._at_once = True
 
@@ -66,6 +67,7 @@ class Tending:
         self._since = self._clock.monotonic()
         self._kills.clear()
         self._asked.clear()
+        self._heard.clear()
         alive = [member.task_id for job in self._book.launched.values() for member in job.alive()]
         self._reconciliation.begin(alive, self._since)
         self._at_once = True
@@ -81,6 +83,7 @@ class Tending:
 
     def heard(self, task_id: str) -> None:
         """There was a word of a task."""
+        self._heard.add(task_id)
         self._reconciliation.heard(task_id)
 
     def stray(self, task_id: str, agent_id: str) -> None:
@@ -150,11 +153,14 @@ class Tending:
 
     def _forget(self) -> None:
         """Drop what was noted of tasks that are over, now and then."""
+        most = 2 * len(self._book.launched) + 1000
+        if max(len(self._kills), len(self._asked), len(self._heard)) <= most:
+            return
+        alive = {member.task_id for job in self._book.launched.values() for member in job.alive()}
+        self._heard &= alive
         for noted in (self._kills, self._asked):
-            if len(noted) > 2 * len(self._book.launched) + 1000:
-                alive = {member.task_id for job in self._book.launched.values() for member in job.alive()}
-                for task in noted.keys() - alive:
-                    del noted[task]
+            for task in noted.keys() - alive:
+                del noted[task]
 
     def _ask_again(self, member: Member, now: float) -> None:
         """Ask how a task is, but not every moment: the last answer may still be true."""
@@ -168,6 +174,8 @@ class Tending:
                 self._ask_again(member, now)
             return
         self._ask_again(member, now)
+        if member.task_id not in self._heard:
+            return  # what was true when we were here last may be over
         if member.state == "TASK_UNREACHABLE":
             silent, limit = wall - member.suspect_since, self._limits.unreachable
             what = "its agent cannot be reached"

@@ -353,6 +353,24 @@ def test_what_stays_away_is_lost_in_the_end(stage: Stage, state: str, seconds: i
     ]
 
 
+@pytest.mark.parametrize("state", ["UNREACHABLE", "UNKNOWN"])
+def test_what_was_true_before_the_daemon_was_away_is_asked_again(stage: Stage, state: str) -> None:
+    key = stage.submit("a")
+    stage.offer(1)
+    stage.step()
+    stage.tell("www.prod.a.0", "RUNNING")
+    stage.tell("www.prod.a.0", state)
+    stage.step()
+    stage.restart()
+    stage.clock.advance(5000)
+    stage.subscribe()
+    stage.step(1000)
+    assert stage.phase(key) is JobPhase.RUNNING
+    stage.tell("www.prod.a.0", state, reason="REASON_RECONCILIATION")
+    stage.step()
+    assert stage.phase(key) is JobPhase.LOST
+
+
 def test_a_master_that_has_just_taken_over_is_given_time(stage: Stage) -> None:
     key = stage.submit("a")
     stage.offer(1)
