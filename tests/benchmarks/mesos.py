@@ -74,7 +74,7 @@ def _ours(cluster: RealMesosCluster, directory: Path) -> None:
     with gateway(directory, cluster) as own:
         keys = [JobKey("www", "prod", f"task-{number}") for number in range(TASKS)]
         _submit(own, keys, COMMAND)
-        wait_until("all tasks over", lambda: _over(own, keys) == len(keys), LONGEST_SECONDS, pause=0.5)
+        wait_until("all tasks over", lambda: _over(own, keys) == len(keys), LONGEST_SECONDS, pause=1.0)
         states = {seen.native_state for seen in own.scheduler.poll(keys).values()}
         if states != {"TASK_FINISHED"}:
             raise BenchmarkFailed(f"tasks ended as {states}")
