@@ -30,6 +30,15 @@ class LoopThread:
     def stop(self) -> None:
         """End loop and thread. Repeatable."""
         if self._thread.is_alive():
+            self.run(_end_tasks())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
+
+
+async def _end_tasks() -> None:
+    """End what still goes on, such as an answer that is delayed for ever."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
