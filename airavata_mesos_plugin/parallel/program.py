@@ -66,6 +66,7 @@ def _take_part(
 ) -> int:
     registration = Registration(index, name, address, waiting.port, uuid.uuid4().hex)
     nodes, variables = meet("{}/{}".format(gang.meeting, index), registration, lambda: False)
+    waiting.joined = True
     write_nodes(control, nodes)
     waiting.name = nodes[index].name
     replace(control / NODE_NAME, waiting.name + "\n")

@@ -43,6 +43,7 @@ class WaitingSide:
         Raises OSError when ``address`` cannot be listened on.
         """
         self.ended = threading.Event()
+        self.joined = False  # the job has begun with this node
         self.name = name
         self._gang = gang
         self._index = index
@@ -68,12 +69,17 @@ class WaitingSide:
             return time.monotonic() - self._heard
 
     def close(self, grace_seconds: float) -> None:
-        """End every command, then tell those who asked for it that nothing is left. Repeatable."""
+        """End every command, then tell those who asked for it that nothing is left. Repeatable.
+
+        A node that has not joined the job ends nothing: it has no commands, but on its host there may be
+        another node of the job that has.
+        """
         with self._lock:
             self._closed = True
             waiting, self._ends = self._ends, []
         self._listener.close()
-        processes.end_marked(self._gang.marker, grace_seconds)
+        if self.joined:
+            processes.end_marked(self._gang.marker, grace_seconds)
         for channel in waiting:
             try:
                 channel.send(wire.ENDED)

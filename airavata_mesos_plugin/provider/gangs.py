@@ -124,7 +124,12 @@ class GangDesk:
         return replace(task, host=hosts, started_at=record.started_at or task.started_at)
 
     def waiting_reason(self, record: JobRecord, reason: str) -> str:
-        """Why the job waits: the scheduler's ``reason``, and how many nodes are there."""
+        """Why the job waits: the scheduler's ``reason``, and how many nodes are there.
+
+        Not to be called within `Ledger.together`.
+        """
+        if record.request.nodes == 1:
+            return reason
         with self._lock:
             gathering = self._gatherings.get((record.id, record.attempt))
             present = gathering.present(self._parts.clock.monotonic()) if gathering is not None else []

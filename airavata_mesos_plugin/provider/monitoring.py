@@ -189,9 +189,13 @@ class Monitor:
 
     def _explain(self, cluster: str, records: list[JobRecord]) -> None:
         reasons = self._parts.schedulers[cluster].pending_reasons([record.key for record in records])
+        # Before the ledger is taken: those who register nodes take it after what tells of them.
+        told = {
+            record.id: self._gangs.waiting_reason(record, reasons.get(record.key, "")) for record in records
+        }
         with self._parts.ledger.together():
             for record in records:
-                reason = self._gangs.waiting_reason(record, reasons.get(record.key, ""))
+                reason = told[record.id]
                 if reason != record.pending_reason:
                     self._parts.ledger.annotate(record.id, pending_reason=reason)
 

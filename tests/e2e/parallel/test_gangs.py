@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.testing.airavata_caller import Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from tests.e2e.parallel.conftest import ParallelSite
+from tests.support.mpi import PROGRAM
+from tests.support.mpi import SETTINGS as MPI_SETTINGS
+from tests.support.processes import marked
+from tests.support.waiting import wait_for
 
 
 def test_a_job_over_three_nodes(three: ParallelSite) -> None:
@@ -30,3 +41,77 @@ def test_a_job_over_three_nodes(three: ParallelSite) -> None:
     assert variables["SLURM_TASKS_PER_NODE"] == "2(x3)"
     assert variables["SLURM_JOB_CPUS_PER_NODE"] == "2(x3)"
     assert variables["SLURM_JOB_NODELIST"] == "127-0-0-1-[0-2]"
+
+
+def test_inputs_are_on_every_node(three: ParallelSite) -> None:
+    work = three.work()
+    (work / "input").write_text("given\n")
+    script = JobScript(
+        directory=work,
+        directives=("#SBATCH -N 3", "#SBATCH -n 3", "#SBATCH --ntasks-per-node=1"),
+        command="srun -l bash -c 'cat .airavata-mesos/../input' | sort >seen",
+    )
+    three.finished(three.accepted(script), "COMPLETE")
+    assert (work / "seen").read_text() == "0: given\n1: given\n2: given\n"
+
+
+def test_a_cancelled_job_ends_on_all_nodes(three: ParallelSite) -> None:
+    mark = f"MARK_OF_TEST={three.directory}"
+    script = JobScript(
+        directory=three.work(),
+        directives=("#SBATCH -N 3", "#SBATCH -n 3"),
+        command=f"export {mark}; srun sleep 1000",
+    )
+    job = three.accepted(script)
+    wait_for(lambda: marked(mark), lambda found: sum("sleep 1000" in line for line in found) > 3, "ranks")
+    three.airavata.cancel(job.job_id)
+    three.finished(job, "CANCELED")
+    wait_for(lambda: marked(mark), lambda found: not found, "nothing left")
+
+
+def test_a_lost_node_ends_the_job_with_that_reason(three: ParallelSite) -> None:
+    script = JobScript(
+        directory=three.work(),
+        directives=("#SBATCH -N 3", "#SBATCH -n 3"),
+        command="srun bash -c 'echo $PPID; exec sleep 1000' >starters",
+    )
+    job = three.accepted(script)
+    three.wait_for_phase(job, "running")
+    starters = wait_for(lambda: starters_of(three, job), lambda found: len(found) == 2, "two other nodes")
+    os.kill(starters[0], signal.SIGKILL)
+    document = three.wait_for_phase(job, "lost")
+    assert "lost node 127-0-0-1-" in document["reason"], document
+
+
+def starters_of(site: ParallelSite, job: Submission) -> list[int]:
+    """The programs of the nodes but the first one: they start the ranks there."""
+    try:
+        said = site.client.read(int(job.job_id), "starters", 0)[0].split()
+    except AiravataMesosError:
+        return []
+    commands = {int(pid): Path(f"/proc/{int(pid)}/cmdline").read_bytes() for pid in said if len(said) == 3}
+    return [pid for pid, command in commands.items() if b"parallel/run.py\0node" in command]
+
+
+def test_more_nodes_than_there_are_is_refused(three: ParallelSite) -> None:
+    def refusal(nodes: int) -> str:
+        directives = (f"#SBATCH -N {nodes}", f"#SBATCH -n {nodes}")
+        job = three.airavata.submit(JobScript(three.work(), "true", directives=directives))
+        assert job.job_id == ""
+        return job.answer.stderr
+
+    assert "Requested node configuration is not available" in refusal(4)
+    assert "runs each job on at most 4 nodes, not on 5" in refusal(5)
+
+
+def test_a_real_mpi_program(three: ParallelSite) -> None:
+    work = three.work()
+    (work / "program.c").write_text(PROGRAM)
+    subprocess.run(["mpicc.openmpi", work / "program.c", "-o", work / "program"], check=True, timeout=100)
+    script = JobScript(
+        directory=work,
+        directives=("#SBATCH -N 3", "#SBATCH -n 6"),
+        command=f"{MPI_SETTINGS}\nmpirun.openmpi ./program >sum",
+    )
+    three.finished(three.accepted(script), "COMPLETE")
+    assert (work / "sum").read_text() == "sum 4999950000 of 6 ranks by 1 1 2 2 3 3\n"
