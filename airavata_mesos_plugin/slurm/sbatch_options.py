@@ -14,7 +14,7 @@ _DISABLED = f"{_SUBMISSION}Requested operation is presently disabled"
 _VALUE = Argument.REQUIRED
 _MAYBE = Argument.OPTIONAL
 
-_ONE_NODE = "a job has exactly one node here"
+_NODES_ARE_GIVEN = "which nodes a job gets, and how they are connected, is the scheduler's choice"
 _PLACING = "the scheduler places the task by itself"
 _NO_TOPOLOGY = "sockets, cores and threads are not told apart here"
 
@@ -62,7 +62,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("account", "A", environment="SBATCH_ACCOUNT"),
     _ignored("acctg-freq", "accounting is not sampled here", environment="SBATCH_ACCTG_FREQ"),
     _plain("array", "a", environment="SBATCH_ARRAY_INX"),
-    _ignored("batch", _ONE_NODE),
+    _ignored("batch", _NODES_ARE_GIVEN),
     _refused("bb", _BURST),
     _refused("bbf", _BURST),
     _plain("begin", "b", environment="SBATCH_BEGIN"),
@@ -72,7 +72,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("comment"),
     _plain("constraint", "C", environment="SBATCH_CONSTRAINT"),
     _refused("container", "start the container inside the script"),
-    _ignored("contiguous", _ONE_NODE, argument=Argument.NONE),
+    _ignored("contiguous", _NODES_ARE_GIVEN, argument=Argument.NONE),
     _ignored("core-spec", _NO_TOPOLOGY, "S"),
     _ignored("cores-per-socket", _NO_TOPOLOGY),
     _ignored("cpu-freq", "clock rates cannot be set here"),
@@ -81,7 +81,7 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _ignored("deadline", "jobs wait without a deadline here; -t limits the run time"),
     _ignored("delay-boot", "nodes are always up"),
     _plain("dependency", "d"),
-    _ignored("distribution", _ONE_NODE, "m"),
+    _ignored("distribution", _NODES_ARE_GIVEN, "m"),
     _plain("error", "e", environment="SBATCH_ERROR"),
     _plain("exclude", "x"),
     _ignored(
@@ -129,9 +129,9 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
     _plain("mem-per-cpu", environment="SBATCH_MEM_PER_CPU"),
     _refused("mem-per-gpu", _GPU),
     _ignored("mincpus", "the scheduler looks for a node by -n and -c"),
-    _ignored("network", _ONE_NODE),
+    _ignored("network", _NODES_ARE_GIVEN),
     _ignored("nice", "priority comes from the partition", argument=_MAYBE),
-    _ignored("no-kill", _ONE_NODE, "k", _MAYBE),
+    _ignored("no-kill", _NODES_ARE_GIVEN, "k", _MAYBE),
     _flag("no-requeue", environment="SBATCH_NO_REQUEUE"),
     _refused("nodefile", _NODE_CHOICE, "F"),
     _plain("nodelist", "w"),
@@ -169,8 +169,8 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
         environment="SBATCH_SIGNAL",
     ),
     _ignored("sockets-per-node", _NO_TOPOLOGY),
-    _ignored("spread-job", _ONE_NODE, argument=Argument.NONE),
-    _ignored("switches", _ONE_NODE),
+    _ignored("spread-job", _NODES_ARE_GIVEN, argument=Argument.NONE),
+    _ignored("switches", _NODES_ARE_GIVEN),
     _plain("tasks", dest="ntasks-per-node"),
     _plain("tasks-per-node", dest="ntasks-per-node"),
     _flag("test-only"),
@@ -186,11 +186,11 @@ SBATCH_OPTIONS: tuple[Option, ...] = (
         refusal_exit=255,
     ),
     _flag("usage"),
-    _ignored("use-min-nodes", _ONE_NODE, argument=Argument.NONE),
+    _ignored("use-min-nodes", _NODES_ARE_GIVEN, argument=Argument.NONE),
     _flag("verbose", "v"),
     _flag("version", "V"),
     _flag("wait", "W"),
-    _ignored("wait-all-nodes", _ONE_NODE),
+    _ignored("wait-all-nodes", _NODES_ARE_GIVEN),
     _ignored("wckey", "workload keys are not used here", environment="SBATCH_WCKEY"),
     _plain("wrap"),
 )
@@ -214,7 +214,7 @@ Usage: sbatch [OPTIONS...] script [arguments...]
       --mem=SIZE            memory of the job, MB or with K, M, G, T
       --mem-per-cpu=SIZE    memory for each CPU
   -n, --ntasks=N            number of tasks
-  -N, --nodes=N             number of nodes: 1
+  -N, --nodes=N             number of nodes
       --ntasks-per-node=N   tasks on the node
   -o, --output=FILE         stdout, inside the working directory
   -p, --partition=NAME      partition
