@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 
+from tests.support.interrupts import interruptible
 from tests.support.site import Site, environment
 
 
@@ -51,13 +52,14 @@ def test_jobs_can_be_watched(site: Site) -> None:
     assert "--json is for programs" in site.cli("jobs", "--watch", "--json", code=2).stderr
     ours, theirs = pty.openpty()
     try:
-        process = subprocess.Popen(
-            [*site.cli_command(), "jobs", "--watch"],
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            env={**environment(), "COLUMNS": "200", "TERM": "xterm"},
-            start_new_session=True,
-        )
+        with interruptible():
+            process = subprocess.Popen(
+                [*site.cli_command(), "jobs", "--watch"],
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                env={**environment(), "COLUMNS": "200", "TERM": "xterm"},
+                start_new_session=True,
+            )
         seen = b""
         while seen.count(job.job_name.encode()) < 2:  # it was drawn again
             assert select.select([ours], [], [], 100)[0], seen

@@ -15,6 +15,7 @@ import pytest
 
 from airavata_mesos_plugin.slurm import wire
 from airavata_mesos_plugin.slurm.session import COMMANDS
+from tests.support.interrupts import interruptible
 from tests.support.waiting import wait_for
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -343,12 +344,8 @@ def test_an_interrupt_is_quiet(bin_directory: Path, serve: Serve) -> None:
         over.wait()
 
     serve(answer)
-    # A shell that starts the tests in the background has the signal ignored, by all that descend from it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with interruptible():
         process = subprocess.Popen([bin_directory / "squeue"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    finally:
-        signal.signal(signal.SIGINT, before)
     with process:
         assert asked.wait(60)
         process.send_signal(signal.SIGINT)
