@@ -130,7 +130,7 @@ class Tending:
                 for member in job.alive():
                     agent_of[member.task_id] = member.agent_id
                     self._doubt(job, member, now, wall)
-                kills += self._to_kill(job, now)
+                kills += self._to_kill(job, now, wall)
             ask = self._reconciliation.due(agent_of, now)
             everything = self._reconciliation.all_due(agent_of, now)
             self._book.flush()
@@ -141,8 +141,8 @@ class Tending:
         if everything:
             driver.reconcile([])
 
-    def _to_kill(self, job: TrackedJob, now: float) -> list[tuple[str, str, float | None]]:
-        if job.kill is None and job.first_end is None:
+    def _to_kill(self, job: TrackedJob, now: float, wall: float) -> list[tuple[str, str, float | None]]:
+        if job.kill is None and not job.others_shall_end(wall):
             return []
         due: list[tuple[str, str, float | None]] = []
         for member, task in zip(job.members, job.form.tasks, strict=False):  # none when it waits again

@@ -9,7 +9,8 @@ earlier launch can be told apart:
 That a launch is about to be sent is written down before it is sent. A daemon that dies in between asks the
 master after its restart: the task is there, or its agent says that it is not, and then nothing ever ran.
 
-The tasks of a gang end together: the first that ends ends the others, and speaks for the job.
+The tasks of a gang end together: the first that ends ends the others, and speaks for the job. The first task
+runs the script and knows why another one has ended, so it has a while to end by itself.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from airavata_mesos_plugin.states import MESOS_PHASES, MESOS_SOURCES, mesos_phas
 
 WAITING, LAUNCHING = "PENDING", "LAUNCHING"
 """States of ours, before Mesos knows the task."""
+
+FIRST_TASK_SECONDS = 20.0
+"""How long the first task of a gang may go on after another one has run and ended."""
 
 MOST_RELAUNCHES = 20
 """How often a job is launched again that never began to run."""
@@ -138,6 +142,16 @@ class TrackedJob:
         if self.first_end is not None:
             return self.members[self.first_end]
         return min(self.members, key=lambda member: member.phase.rank)
+
+    def others_shall_end(self, now: float) -> bool:
+        """Whether the tasks that are left of a gang are to be killed, since one has ended."""
+        if self.first_end is None:
+            return False
+        cause = self.members[self.first_end] if self.members else None
+        if cause is None or self.first_end == 0 or self.members[0].over or not cause.begun:
+            return True
+        told = cause.phase in (JobPhase.COMPLETED, JobPhase.FAILED)
+        return not told or now - cause.changed_at >= FIRST_TASK_SECONDS
 
     # Changing
 

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.schedulers.mesos.jobform import parse
-from airavata_mesos_plugin.schedulers.mesos.tracking import MOST_RELAUNCHES, TrackedJob
+from airavata_mesos_plugin.schedulers.mesos.tracking import (
+    FIRST_TASK_SECONDS,
+    MOST_RELAUNCHES,
+    TrackedJob,
+)
 from airavata_mesos_plugin.states import MESOS_PHASES, MESOS_REASONS, MESOS_SOURCES, Blame, mesos_phase
 
 KEY = JobKey("www", "prod", "job")
@@ -213,6 +217,26 @@ def test_a_gang_runs_when_all_its_tasks_do_and_ends_with_the_first() -> None:
     seen = job.observation()
     assert (job.ended, seen.task_id) == (JobPhase.FAILED, "www.prod.job.0-0")
     assert "status 9" in seen.message
+
+
+@pytest.mark.parametrize("end", ["FINISHED", "FAILED"])
+def test_the_first_task_of_a_gang_has_a_while_when_another_one_has_ended(end: str) -> None:
+    job = launched(3)
+    for index in range(3):
+        tell(job, "RUNNING", index=index)
+    assert not job.others_shall_end(1000)
+    tell(job, end, index=1, source="SOURCE_EXECUTOR")  # at 110
+    assert not job.others_shall_end(110 + FIRST_TASK_SECONDS - 1)
+    assert job.others_shall_end(110 + FIRST_TASK_SECONDS)
+    tell(job, "FINISHED", index=0)
+    assert job.others_shall_end(110)
+
+
+@pytest.mark.parametrize(("state", "index"), [("FINISHED", 0), ("GONE_BY_OPERATOR", 1), ("DROPPED", 1)])
+def test_the_others_of_a_gang_end_at_once(state: str, index: int) -> None:
+    job = launched(2)
+    tell(job, state, index=index)
+    assert job.others_shall_end(110)
 
 
 def test_a_gang_of_which_one_task_never_started_begins_again_when_all_are_over() -> None:
