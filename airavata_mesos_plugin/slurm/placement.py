@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from airavata_mesos_plugin.schedulers.base import Node
-from airavata_mesos_plugin.slurm.request import FAILED
+from airavata_mesos_plugin.slurm import values
+from airavata_mesos_plugin.slurm.request import FAILED, NO_SUCH_NODE
 from airavata_mesos_plugin.slurm.session import CommandFailed
 
 FEATURE, HOST = "feature", "host"
@@ -48,10 +49,38 @@ def constraints(
         raise _no_node(f"all {count} nodes of a job have to be named, or none")
     if wanted or unwanted:
         found[HOST] = ",".join(wanted) if wanted else f"!{','.join(unwanted)}"
+    if names and names <= set(unwanted):
+        raise CommandFailed(NO_SUCH_NODE, "sbatch: error: -x leaves no node; exclude fewer")
+    for name, text in found.items():
+        if name != HOST and nodes and not any(_has(node, name, text) for node in nodes):
+            raise _no_feature(f"no node has {shown_features(((name, text),))}; scontrol show node lists them")
     for name in found:
         if name in of_queue:
             raise _no_feature(f"the partition decides on {name}={of_queue[name]} by itself; leave it out")
     return tuple(sorted(found.items()))
+
+
+def shown_features(places: Constraints) -> str:
+    """The features that a job wants, in the form of ``-C``; empty when it wants none."""
+    words = []
+    for name, text in places:
+        if name != HOST:
+            prefix = "" if name == FEATURE else f"{name}="
+            words.append("|".join(prefix + value for value in text.split(",")))
+    return "&".join(words)
+
+
+def shown_hosts(places: Constraints, *, excluded: bool = False) -> str:
+    """The nodes that a job has to have, or those that it must not have; empty when it does not say."""
+    for name, text in places:
+        if name == HOST and text.startswith("!") == excluded:
+            return values.hostlist(text.removeprefix("!").split(","))
+    return ""
+
+
+def _has(node: Node, name: str, text: str) -> bool:
+    there = node.attributes.get(name)
+    return there is not None and not set(there.split(",")).isdisjoint(text.split(","))
 
 
 def _features(text: str) -> dict[str, str]:

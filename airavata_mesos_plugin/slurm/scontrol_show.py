@@ -14,7 +14,7 @@ from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.slurm import nodes as node_words
 from airavata_mesos_plugin.slurm import squeue_fields as fields
-from airavata_mesos_plugin.slurm import values, view
+from airavata_mesos_plugin.slurm import placement, values, view
 from airavata_mesos_plugin.slurm.entries import Entry, merged
 from airavata_mesos_plugin.slurm.session import JobProvider, Result
 from airavata_mesos_plugin.slurm.table import visible
@@ -94,7 +94,8 @@ def _job(entry: Entry, frame: Frame, details: bool) -> list[str]:
         f"StartTime={frame.date(start)} EndTime={frame.date(fields.end_time(entry))} Deadline=N/A",
         f"SuspendTime=None SecsPreSuspend=0 LastSchedEval={frame.date(job.changed_at)} Scheduler=Main",
         f"Partition={request.queue} AllocNode:Sid={request.submit_host or '(null)'}:0",
-        "ReqNodeList=(null) ExcNodeList=(null)",
+        f"ReqNodeList={placement.shown_hosts(request.constraints) or '(null)'}"
+        f" ExcNodeList={placement.shown_hosts(request.constraints, excluded=True) or '(null)'}",
         f"NodeList={job.host}",
         *([f"BatchHost={job.host}"] if job.host else []),
         f"NumNodes={request.nodes} NumCPUs={cpus:g} NumTasks={request.tasks}"
@@ -102,7 +103,7 @@ def _job(entry: Entry, frame: Frame, details: bool) -> list[str]:
         f"TRES={fields.tres(entry)}",
         f"Socks/Node=* NtasksPerN:B:S:C={request.tasks_per_node or 0}:0:*:* CoreSpec=*",
         f"MinCPUsNode={request.cpus_per_task or 1} {memory} MinTmpDiskNode=0",
-        "Features=(null) DelayBoot=00:00:00",
+        f"Features={placement.shown_features(request.constraints) or '(null)'} DelayBoot=00:00:00",
         "OverSubscribe=OK Contiguous=0 Licenses=(null) Network=(null)",
         f"Command={visible(request.command) or '(null)'}",
         f"WorkDir={visible(request.working_directory)}",

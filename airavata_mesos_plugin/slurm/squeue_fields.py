@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from airavata_mesos_plugin.filenames import expand
 from airavata_mesos_plugin.provider import dependencies
-from airavata_mesos_plugin.slurm import values, view
+from airavata_mesos_plugin.slurm import placement, values, view
 from airavata_mesos_plugin.slurm.entries import Entry
 from airavata_mesos_plugin.slurm.table import Field
 
@@ -91,7 +91,7 @@ LETTERS: dict[str, Field[Entry]] = {
     "c": Field("MIN_CPUS", lambda row: str(row.job.request.cpus_per_task or 1)),
     "d": _always("MIN_TMP_DISK", "0"),
     "e": Field("END_TIME", lambda row: row.date(end_time(row))),
-    "f": _always("FEATURES", "(null)"),
+    "f": Field("FEATURES", lambda row: _null(placement.shown_features(row.job.request.constraints))),
     "g": Field("GROUP", lambda row: view.group(row.job.request.uid, row.job.request.gid)[1]),
     "h": _always("OVER_SUBSCRIBE", "OK"),
     "i": Field("JOBID", Entry.label),
@@ -99,7 +99,7 @@ LETTERS: dict[str, Field[Entry]] = {
     "k": Field("COMMENT", lambda row: _null(row.job.request.comment)),
     "l": Field("TIME_LIMIT", lambda row: view.limit(row.job)),
     "m": Field("MIN_MEMORY", memory),
-    "n": _always("REQ_NODES", ""),
+    "n": Field("REQ_NODES", lambda row: placement.shown_hosts(row.job.request.constraints)),
     "o": Field("COMMAND", lambda row: _null(row.job.request.command)),
     "p": Field("PRIORITY", lambda row: "0.00000000000000" if priority(row) == "0" else "0.00000000023283"),
     "q": Field("QOS", lambda row: _null(row.job.request.qos)),
@@ -109,7 +109,7 @@ LETTERS: dict[str, Field[Entry]] = {
     "u": Field("USER", lambda row: row.job.request.user),
     "v": Field("RESERVATION", lambda row: _null(row.job.request.reservation)),
     "w": _always("WCKEY", "(null)"),
-    "x": _always("EXC_NODES", ""),
+    "x": Field("EXC_NODES", lambda row: placement.shown_hosts(row.job.request.constraints, excluded=True)),
     "y": _always("NICE", "0"),
     "z": _always("S:C:T", "*:*:*"),
     "A": Field("JOBID", lambda row: str(row.id)),

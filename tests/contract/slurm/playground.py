@@ -74,6 +74,7 @@ def node(name: str, used: float = 0, gpus: int = 0, active: bool = True) -> Node
         name,
         Resources(cpus=2, memory_mb=4000, disk_mb=10_000, gpus=gpus),
         Resources(cpus=used, memory_mb=int(used * 500), disk_mb=0),
+        attributes={"feature": {"node1": "avx", "node2": "avx,ib"}.get(name, "")},
         active=active,
     )
 

@@ -60,8 +60,9 @@ def test_an_option(
     playground.next_id(100)
     line, _, query = command.partition("   (then: ")
     options = re.sub(r"\bA(?=\b|_)", "7", re.sub(r"\bB\b", "8", given)) if table == "dependency" else given
-    # A name of a node cannot be asked for, and is no part of what this table is about.
-    line = line.replace("{o}", options).replace(" --nodelist=node1", "")
+    # A name of a node is no part of what the other tables are about.
+    line = line if table == "placement" else line.replace(" --nodelist=node1", "")
+    line = line.replace("{o}", options)
     done = playground.type(line)
     wanted, _, complaint = answer.partition("stderr: ")
     wanted = wanted.removesuffix(" // ")
