@@ -13,8 +13,8 @@ from airavata_mesos_plugin.config import QueueSettings
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.slurm import nodes as node_words
-from airavata_mesos_plugin.slurm import squeue_fields as fields
 from airavata_mesos_plugin.slurm import placement, values, view
+from airavata_mesos_plugin.slurm import squeue_fields as fields
 from airavata_mesos_plugin.slurm.entries import Entry, merged
 from airavata_mesos_plugin.slurm.session import JobProvider, Result
 from airavata_mesos_plugin.slurm.table import visible
