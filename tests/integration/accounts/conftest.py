@@ -248,3 +248,13 @@ def own_host(people: tuple[Person, Person]) -> Iterator[HostFactory]:
     assert people
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(running_host(**settings))
+
+
+def helpers() -> list[int]:
+    """The helpers of this process. It may have other children: clusters that a whole test run shares."""
+    found = []
+    for pid in children(os.getpid()):
+        with suppress(OSError):  # it has ended meanwhile
+            if b"account_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found

@@ -38,7 +38,7 @@ from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts
 from airavata_mesos_plugin.testing.sandbox_agent import SandboxAgent
-from tests.integration.accounts.conftest import Person, children
+from tests.integration.accounts.conftest import Person, helpers
 from tests.support.waiting import wait_for
 
 LONG_AGO = 1_000_000_000.0
@@ -68,7 +68,7 @@ def files_of(people: tuple[Person, Person], clock: LateClock) -> Iterator[FilesO
     yield files
     files.close()
     sandboxes.close()
-    assert wait_for(lambda: children(os.getpid()), lambda left: not left, "the end of all helpers") == []
+    wait_for(helpers, lambda left: not left, "the end of all helpers")
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_a_few_requests_that_wait_keep_others_away(
 
 def test_a_spare_one_gets_ready(files_of: FilesOfAccounts, alice: Person, bob: Person, work: Path) -> None:
     files_of(alice.uid).examine("/")
-    wait_for(lambda: len(children(os.getpid())), lambda count: count == 2, "a spare helper")
+    wait_for(lambda: len(helpers()), lambda count: count == 2, "a spare helper")
     files_of(bob.uid).examine("/")
     with pytest.raises(PermissionError):
         files_of(bob.uid).examine(str(work / "input"))

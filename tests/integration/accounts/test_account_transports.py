@@ -22,7 +22,7 @@ from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts
-from tests.integration.accounts.conftest import Person, children
+from tests.integration.accounts.conftest import Person, helpers
 from tests.support.tree_source import TreeSource
 from tests.support.waiting import wait_for
 
@@ -48,7 +48,7 @@ def files(people: tuple[Person, Person], alice: Person, box: TreeSource) -> Iter
     yield files(alice.uid)
     files.close()
     client.close()
-    assert wait_for(lambda: children(os.getpid()), lambda left: not left, "the end of all helpers") == []
+    wait_for(helpers, lambda left: not left, "the end of all helpers")
 
 
 @pytest.fixture
