@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.schedulers.base import Node
-from airavata_mesos_plugin.slurm import values
 from airavata_mesos_plugin.slurm.request import FAILED, NO_SUCH_NODE
 from airavata_mesos_plugin.slurm.session import CommandFailed
 
@@ -21,8 +21,7 @@ MOST_NODES = 1000
 """In one list of nodes."""
 
 _WORD = re.compile(r"(?:([A-Za-z0-9_.\-]+)=)?([A-Za-z0-9_.:/\-]+)", re.ASCII)
-_HOSTS = re.compile(r"([^\[\],\s]+)(?:\[([0-9,\-]+)\])?([^\[\],\s]*)", re.ASCII)
-_SPAN = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_.:\-]+", re.ASCII)
 
 Constraints = tuple[tuple[str, str], ...]
 
@@ -51,9 +50,10 @@ def constraints(
         found[HOST] = ",".join(wanted) if wanted else f"!{','.join(unwanted)}"
     if names and names <= set(unwanted):
         raise CommandFailed(NO_SUCH_NODE, "sbatch: error: -x leaves no node; exclude fewer")
-    for name, text in found.items():
-        if name != HOST and nodes and not any(_has(node, name, text) for node in nodes):
-            raise _no_feature(f"no node has {shown_features(((name, text),))}; scontrol show node lists them")
+    # Of an attribute that an agent has more than once its master shows one value only, so values say nothing.
+    for name in found:
+        if name != HOST and nodes and not any(name in node.attributes for node in nodes):
+            raise _no_feature(f"no node has the attribute {name}")
     for name in found:
         if name in of_queue:
             raise _no_feature(f"the partition decides on {name}={of_queue[name]} by itself; leave it out")
@@ -74,13 +74,8 @@ def shown_hosts(places: Constraints, *, excluded: bool = False) -> str:
     """The nodes that a job has to have, or those that it must not have; empty when it does not say."""
     for name, text in places:
         if name == HOST and text.startswith("!") == excluded:
-            return values.hostlist(text.removeprefix("!").split(","))
+            return hostlist.short(text.removeprefix("!").split(","))
     return ""
-
-
-def _has(node: Node, name: str, text: str) -> bool:
-    there = node.attributes.get(name)
-    return there is not None and not set(there.split(",")).isdisjoint(text.split(","))
 
 
 def _features(text: str) -> dict[str, str]:
@@ -101,29 +96,11 @@ def _features(text: str) -> dict[str, str]:
 
 def _hosts(text: str) -> list[str]:
     """The names of a list such as ``a,node[1-3,07]``, each once."""
-    names: dict[str, None] = {}
-    position = 0
-    while position <= len(text):
-        match = _HOSTS.match(text, position)
-        if match is None or (match.end() < len(text) and text[match.end()] != ","):
-            raise _no_node(f"{text!r} is not a list of nodes such as a,node[1-3]")
-        names.update(dict.fromkeys(_expanded(match[1], match[2], match[3], text)))
-        if len(names) > MOST_NODES:
-            raise _no_node(f"{text!r} names more than {MOST_NODES} nodes")
-        position = match.end() + 1
-    return list(names)
-
-
-def _expanded(head: str, spans: str | None, tail: str, text: str) -> list[str]:
-    if spans is None:
-        return [head + tail]
-    names = []
-    for span in spans.split(","):
-        match = _SPAN.fullmatch(span)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if match is None or last < first or last - first >= MOST_NODES:
-            raise _no_node(f"{text!r} is not a list of nodes such as a,node[1-3]")
-        names += [f"{head}{number:0{len(match[1])}}{tail}" for number in range(first, last + 1)]
+    names = list(dict.fromkeys(hostlist.expand(text)))
+    if not names or not all(_HOST.fullmatch(name) for name in names):
+        raise _no_node(f"{text!r} is not a list of nodes such as a,node[1-3]")
+    if len(names) > MOST_NODES:
+        raise _no_node(f"{text!r} names more than {MOST_NODES} nodes")
     return names
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import documents, entries, selecting, times, values, view
@@ -309,7 +310,7 @@ def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
         classes = frozenset(word.lower() for word in values.parse_list(text))
         jobs = [job for job in jobs if job.request.qos in classes]
     if (text := options.value("nodelist")) is not None:
-        hosts = frozenset(values.expand_hosts(text))
+        hosts = frozenset(hostlist.expand(text))
         jobs = [job for job in jobs if job.host in hosts]
     return jobs
 

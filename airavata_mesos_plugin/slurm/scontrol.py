@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, NotFound, Refused
 from airavata_mesos_plugin.jobs import Hold, JobPhase, JobRecord
-from airavata_mesos_plugin.slurm import scontrol_show, scontrol_update, selecting, values, view
+from airavata_mesos_plugin.slurm import scontrol_show, scontrol_update, selecting, view
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
 from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
@@ -119,10 +120,10 @@ def _show(call: Call, words: Sequence[str]) -> Result:
     if what in ("node", "nodes", "nodename"):
         return scontrol_show.nodes(call.provider, rest[0] if rest else None, one_line=shown)
     if what in ("hostname", "hostnames"):
-        return Result("".join(f"{host}\n" for text in rest for host in values.expand_hosts(text)))
+        return Result("".join(f"{host}\n" for text in rest for host in hostlist.expand(text)))
     if what in ("hostlist", "hostlistsorted"):
-        hosts = [host for text in rest for host in values.expand_hosts(text)]
-        return Result(f"{values.hostlist(hosts)}\n")
+        hosts = [host for text in rest for host in hostlist.expand(text)]
+        return Result(f"{hostlist.short(hosts)}\n")
     if what in ("reservation", "reservations", "res"):
         return Result("No reservations in the system\n")
     if what in ("config", "configuration"):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.config import QueueSettings
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.schedulers.base import Node
@@ -150,7 +151,7 @@ def _partition(queue: QueueSettings, nodes: Sequence[Node], default: bool) -> li
         f" ExclusiveUser=NO GraceTime=0 Hidden=NO",
         f"MaxNodes=1 MaxTime={values.elapsed(queue.max_wall_time_minutes * 60)} MinNodes=0 LLN=NO"
         f" MaxCPUsPerNode={queue.max_cpus or 'UNLIMITED'}",
-        f"Nodes={values.hostlist([node.name for node in nodes])}",
+        f"Nodes={hostlist.short([node.name for node in nodes])}",
         "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
         "OverTimeLimit=NONE PreemptMode=OFF",
         f"State=UP TotalCPUs={cpus} TotalNodes={len(nodes)} SelectTypeParameters=NONE",
@@ -171,7 +172,7 @@ def nodes(provider: JobProvider, name: str | None, *, one_line: bool) -> Result:
     for queue in queues:
         for node in provider.nodes(queue.cluster):
             found.setdefault(node.name, (node, []))[1].append(queue.name)
-    wanted = sorted(found) if name is None else values.expand_hosts(name)
+    wanted = sorted(found) if name is None else hostlist.expand(name)
     texts = []
     missing = []
     for host in wanted:

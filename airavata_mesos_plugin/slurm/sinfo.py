@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import QueueSettings
 from airavata_mesos_plugin.schedulers.base import Node
@@ -88,7 +89,7 @@ class _Row:
 
     def hosts(self) -> str:
         """The names of the nodes."""
-        return values.hostlist([node.name for node in self.nodes])
+        return hostlist.short([node.name for node in self.nodes])
 
 
 def _always(heading: str, text: str) -> table.Field[_Row]:
@@ -269,7 +270,7 @@ def _nodes(queue: QueueSettings, provider: JobProvider, options: Parsed) -> list
     if not nodes:
         return None
     if (text := options.value("nodes")) is not None:
-        hosts = frozenset(values.expand_hosts(text))
+        hosts = frozenset(hostlist.expand(text))
         nodes = [node for node in nodes if node.name in hosts]
     if (text := options.value("states")) is not None:
         states = _states(text)

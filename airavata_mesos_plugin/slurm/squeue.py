@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.jobs import ACTIVE_PHASES, JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import documents, entries, selecting, table, values, view
@@ -319,7 +320,7 @@ def _check_nodes(text: str | None, provider: JobProvider) -> None:
         return
     clusters = {queue.cluster for queue in provider.settings.queues}
     known = {node.name for cluster in clusters for node in provider.nodes(cluster)}
-    for name in values.expand_hosts(text):
+    for name in hostlist.expand(text):
         if known and name not in known:
             raise CommandFailed(f"squeue: error: Invalid node name {name}")
 
@@ -331,7 +332,7 @@ def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
             wanted = frozenset(values.parse_list(text))
             jobs = [job for job in jobs if value(job) in wanted]
     if (text := options.value("nodelist")) is not None:
-        hosts = frozenset(values.expand_hosts(text))
+        hosts = frozenset(hostlist.expand(text))
         jobs = [job for job in jobs if job.host in hosts]
     return jobs
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.jobs import MOST_INDEXES, JobPhase, JobRecord, array_indexes
 from airavata_mesos_plugin.provider import dependencies
-from airavata_mesos_plugin.slurm import environment, foreign, selecting, times, values
+from airavata_mesos_plugin.slurm import environment, foreign, selecting, times
 from airavata_mesos_plugin.slurm.sacct import SACCT_OPTIONS
 from airavata_mesos_plugin.slurm.sbatch_options import SBATCH_OPTIONS
 from airavata_mesos_plugin.slurm.scancel import SCANCEL_OPTIONS
@@ -203,7 +204,7 @@ def test_only_digits_name_a_job(text: str) -> None:
 @given(st.one_of(st.text(), WORDS, st.from_regex(r"[n0-9\[\],-]{0,30}")))
 @example(",".join("n[1-9999]" for _ in range(1000)))
 def test_hosts_are_few(text: str) -> None:
-    assert len(values.expand_hosts(text)) <= values.MOST_HOSTS + 1 + text.count(",")
+    assert len(hostlist.expand(text)) <= hostlist.MOST_HOSTS + 1 + text.count(",")
 
 
 @given(st.one_of(st.text(), WORDS, st.from_regex(r"[0-9:,-]{0,30}")))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.slurm import values
 
 
@@ -161,7 +162,7 @@ def test_durations(seconds: float, shown: str) -> None:
     ],
 )
 def test_hostlists(names: list[str], shown: str) -> None:
-    assert values.hostlist(names) == shown
+    assert hostlist.short(names) == shown
 
 
 @given(st.text())
