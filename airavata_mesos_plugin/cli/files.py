@@ -14,7 +14,7 @@ from airavata_mesos_plugin.cli.logs import say
 from airavata_mesos_plugin.cli.options import as_json, job_id
 from airavata_mesos_plugin.cli.taking import Document, Taker, chosen, progress_bars
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound
-from airavata_mesos_plugin.sandbox.account_worker_rights import become
+from airavata_mesos_plugin.sandbox.accounts.rights import become
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.service.accounts import identity
 

@@ -9,8 +9,8 @@ from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.gangs import gang_description
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.relocation import relocate
+from airavata_mesos_plugin.sandbox.inputs.archive import Member
+from airavata_mesos_plugin.sandbox.inputs.relocation import relocate
 from airavata_mesos_plugin.templating import wrapper_context
 
 

@@ -27,10 +27,10 @@ from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.provider.pushes import Pushes
 from airavata_mesos_plugin.provider.putting import Putting
 from airavata_mesos_plugin.provider.submission import Submitter
+from airavata_mesos_plugin.sandbox.live.windows import PIECE
 from airavata_mesos_plugin.sandbox.origins import SFTP
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
-from airavata_mesos_plugin.sandbox.windows import PIECE
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection
 

@@ -9,7 +9,7 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import MOST_LOSSES, Control
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.fetch import FetchReport
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.states import settle

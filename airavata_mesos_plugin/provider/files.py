@@ -15,11 +15,11 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.changes import Changes
-from airavata_mesos_plugin.sandbox.listing import Listing, list_tree
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.changes import Changes
+from airavata_mesos_plugin.sandbox.outputs.listing import Listing, list_tree
+from airavata_mesos_plugin.sandbox.outputs.rules import compiled
 from airavata_mesos_plugin.sandbox.paths import components, escape
-from airavata_mesos_plugin.sandbox.rules import compiled
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Entry, Source
 
 T = TypeVar("T")

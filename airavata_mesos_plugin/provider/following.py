@@ -16,9 +16,9 @@ from airavata_mesos_plugin.filenames import expand
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.places import Places, has_sandbox
 from airavata_mesos_plugin.sandbox import layout
+from airavata_mesos_plugin.sandbox.live.tail import MOST_ROTATED, Changed, Mark, Step, Tail
+from airavata_mesos_plugin.sandbox.live.windows import Window
 from airavata_mesos_plugin.sandbox.paths import components, escape
-from airavata_mesos_plugin.sandbox.tail import MOST_ROTATED, Changed, Mark, Step, Tail
-from airavata_mesos_plugin.sandbox.windows import Window
 
 LINES_BYTES = 16 * 1024 * 1024
 """Most bytes that are searched for the last lines."""

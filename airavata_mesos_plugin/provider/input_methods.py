@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from airavata_mesos_plugin.config import QueueSettings
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.templating import InputUri, StageIn
 
 FETCHED_NAME = "inputs.tar"

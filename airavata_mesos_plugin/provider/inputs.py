@@ -11,8 +11,8 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control_files import control_files
 from airavata_mesos_plugin.provider.input_methods import input_method
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.sandbox import archive
-from airavata_mesos_plugin.sandbox.digests import Digests
+from airavata_mesos_plugin.sandbox.inputs import archive
+from airavata_mesos_plugin.sandbox.inputs.digests import Digests
 
 
 class InputSource:

@@ -18,7 +18,7 @@ from airavata_mesos_plugin.provider.output_rules import live_patterns
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.places import Places
 from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.store import JobSelection
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from airavata_mesos_plugin.config import OutputSettings, QueueSettings
 from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.filenames import NULL_DEVICE, expand
 from airavata_mesos_plugin.jobs import JobRecord
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 
 _MB = 1024 * 1024
 _DIRECTIVE = re.compile(r"^#AIRAVATA-MESOS[ \t]+outputs\.([^=\s]*)(=?)(.*?)[ \t\r]*$", re.MULTILINE)

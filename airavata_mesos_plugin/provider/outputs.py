@@ -16,8 +16,8 @@ from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.turns import Turns
 from airavata_mesos_plugin.sandbox import layout, origins
-from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
 from airavata_mesos_plugin.store import JobSelection

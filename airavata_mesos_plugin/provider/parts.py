@@ -11,7 +11,7 @@ from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import OutputSettings, ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, NotFound
 from airavata_mesos_plugin.jobs import JobKey, JobRecord
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.sources import Opener, Sources
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.sandbox.user_files import FilesOf
@@ -20,7 +20,7 @@ from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.templating import TemplateLibrary
 
 if TYPE_CHECKING:
-    from airavata_mesos_plugin.sandbox.sftp_source import SftpSources
+    from airavata_mesos_plugin.sandbox.sftp.source import SftpSources
 
 ScriptFilter = Callable[[str], str]
 """Changes a job script before it is shipped, without changing what the script computes."""

@@ -12,11 +12,11 @@ from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.outputs import OutputCollector
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.local_source import LocalSource
+from airavata_mesos_plugin.sandbox.live.local_source import LocalSource
+from airavata_mesos_plugin.sandbox.live.windows import AgentWindow, LocalWindow, SourceWindow, Window
 from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.sandbox.sources import FILES_API
-from airavata_mesos_plugin.sandbox.windows import AgentWindow, LocalWindow, SourceWindow, Window
 
 REMEMBERED = 4096
 """Sandboxes whose addresses are kept."""

@@ -14,9 +14,9 @@ from airavata_mesos_plugin.errors import InvalidRequest, StagingError
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.provider.parts import Parts
+from airavata_mesos_plugin.sandbox.inputs.restaging import with_files
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.paths import components, escape
-from airavata_mesos_plugin.sandbox.restaging import with_files
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.store.restaging import restage
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from airavata_mesos_plugin.errors import ConfigurationError
-from airavata_mesos_plugin.sandbox.agent_source import AgentSource
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.source import AgentSource
 from airavata_mesos_plugin.sandbox.origins import PUSH, SHARED
-from airavata_mesos_plugin.sandbox.push import open_pushed
+from airavata_mesos_plugin.sandbox.outputs.push import open_pushed
 from airavata_mesos_plugin.sandbox.shared_source import SharedSource
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

@@ -1,6 +1,6 @@
 """What the life cycle needs of an account's files, whoever's rights it happens with.
 
-`own_files` does it in this process, with this process' rights. `account_worker_client` has it done by a
+`accounts.own_files` does it in this process, with this process' rights. `accounts.client` has it done by a
 process that runs as another account.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
+from airavata_mesos_plugin.sandbox.inputs.archive import Member
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 
 

@@ -19,12 +19,12 @@ from typing import NamedTuple
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import AccountSettings, FetchSettings
 from airavata_mesos_plugin.errors import ConfigurationError, FilesUnavailable, Refused
-from airavata_mesos_plugin.sandbox.account_worker_client import AccountFiles
-from airavata_mesos_plugin.sandbox.account_worker_process import Helper
-from airavata_mesos_plugin.sandbox.account_worker_rights import Identity
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.accounts.client import AccountFiles
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.accounts.process import Helper
+from airavata_mesos_plugin.sandbox.accounts.rights import Identity
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 

@@ -23,7 +23,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, NotFound, StagingEr
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.input_methods import FETCHED_NAME
 from airavata_mesos_plugin.provider.inputs import InputSource
-from airavata_mesos_plugin.sandbox import archive
+from airavata_mesos_plugin.sandbox.inputs import archive
 from airavata_mesos_plugin.service.transfers import Bandwidth, Places
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings, ProviderSettings
 from airavata_mesos_plugin.discovery import find_leaders
 from airavata_mesos_plugin.provider import Parts
-from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.access import AgentAccess
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.relayed import RELAYED, agent_opener
 from airavata_mesos_plugin.sandbox.origins import SFTP
-from airavata_mesos_plugin.sandbox.relayed_agent import RELAYED, agent_opener
 from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.access import authorization_of
@@ -72,7 +72,7 @@ def make_parts(settings: ProviderSettings, home: Home, clock: Clock, staging_url
     sftp = None
     if with_sftp:
         # Only here: SSH takes memory and time to load, which others need not pay.
-        from airavata_mesos_plugin.sandbox.sftp_source import SftpSources
+        from airavata_mesos_plugin.sandbox.sftp.source import SftpSources
 
         sftp = SftpSources(with_sftp, clock, files, settings.fetch.read_timeout_seconds)
         openers[SFTP] = sftp.open

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobRecord, JobRequest, PastAttempt
-from airavata_mesos_plugin.sandbox.own_files import OwnPaths
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnPaths
 from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.schedulers.base import Node
 from airavata_mesos_plugin.store import JobSelection

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.provider import Parts
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import Ledger

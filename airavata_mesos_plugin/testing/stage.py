@@ -12,7 +12,7 @@ from airavata_mesos_plugin.clock import Clock, ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.service.http import StagingServer
 from airavata_mesos_plugin.store import Ledger

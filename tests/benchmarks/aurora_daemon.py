@@ -16,7 +16,7 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings, embedded_settings
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.provider import Parts
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.service.parts import close_parts, make_parts
 

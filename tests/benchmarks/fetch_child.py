@@ -18,10 +18,10 @@ from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.agent_source import AgentSource
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.source import AgentSource
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Source, Transfers
 from airavata_mesos_plugin.sandbox.sources import FILES_API
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

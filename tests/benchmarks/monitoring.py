@@ -20,7 +20,7 @@ from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Parts
 from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.monitoring import Monitor
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.aurora import codec
 from airavata_mesos_plugin.schedulers.aurora.client import keys_query
 from airavata_mesos_plugin.schedulers.aurora.codec import BINARY, JSON, METHODS, WireProtocol

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings, SftpSettings
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import take
 from airavata_mesos_plugin.sandbox.origins import SFTP, sftp_details
-from airavata_mesos_plugin.sandbox.sftp_source import SftpSources
-from airavata_mesos_plugin.sandbox.snapshot import take
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.sftp.source import SftpSources
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import paramiko
 
 from airavata_mesos_plugin.config import SftpSettings
-from airavata_mesos_plugin.sandbox.sftp_wire import Kind, Reader, Status, long, text, word
+from airavata_mesos_plugin.sandbox.sftp.wire import Kind, Reader, Status, long, text, word
 from tests.contract.ssh_host import make_key
 
 REGULAR, DIRECTORY, LINK = 0o100644, 0o040755, 0o120777

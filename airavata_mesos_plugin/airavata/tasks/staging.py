@@ -27,7 +27,7 @@ from airavata_mesos_plugin.airavata.tasks.model import (
 from airavata_mesos_plugin.airavata.tasks.monitoring import over
 from airavata_mesos_plugin.airavata.tasks.spi import Task, TaskException, check_not_cancelled
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused
-from airavata_mesos_plugin.sandbox import snapshot
+from airavata_mesos_plugin.sandbox.inputs import snapshot
 from airavata_mesos_plugin.sandbox.paths import Root, escape
 
 ARCHIVE = "ARCHIVE"

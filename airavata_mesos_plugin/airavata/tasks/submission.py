@@ -14,7 +14,7 @@ from airavata_mesos_plugin.airavata.tasks.spi import JobSubmissionTask, check_no
 from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.intake import Wish, check_script, complete
-from airavata_mesos_plugin.sandbox.own_files import OwnPaths
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnPaths
 
 
 class DefaultJobSubmissionTask(JobSubmissionTask):

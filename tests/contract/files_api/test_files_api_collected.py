@@ -9,7 +9,7 @@ import pytest
 
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import SandboxGone
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.contract.files_api.worlds import World
 from tests.realmesos.scheduler import ENDED, Scheduler, task

@@ -20,8 +20,8 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
     UnsafePath,
 )
-from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.access import AgentAccess
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.access import authorization_of
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

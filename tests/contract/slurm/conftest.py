@@ -14,8 +14,8 @@ from pytest_mock import MockerFixture
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.slurm import install, view
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.testing.parts import parts_of

@@ -255,6 +255,6 @@ def helpers() -> list[int]:
     found = []
     for pid in children(os.getpid()):
         with suppress(OSError):  # it has ended meanwhile
-            if b"account_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"sandbox.accounts.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found

@@ -25,15 +25,14 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     UnsafePath,
 )
-from airavata_mesos_plugin.sandbox import account_worker_client as client
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
-from airavata_mesos_plugin.sandbox.account_worker_client import AccountFiles
-from airavata_mesos_plugin.sandbox.account_worker_process import Helper
-from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import Progress
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.rules import OutputRules
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.accounts import client, wire
+from airavata_mesos_plugin.sandbox.accounts.client import AccountFiles
+from airavata_mesos_plugin.sandbox.accounts.process import Helper
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.archive import Member
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from airavata_mesos_plugin.service.accounts import FilesOfAccounts

@@ -14,10 +14,10 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import ProtocolError, SandboxGone, TransferError, UnsafePath
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.layout import pushed_archive
 from airavata_mesos_plugin.sandbox.origins import PUSH, SFTP, push_details
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

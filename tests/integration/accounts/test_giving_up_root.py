@@ -11,7 +11,7 @@ from tests.integration.accounts.conftest import SHARED_GID, Person
 
 _PROGRAM = """
 import ctypes, os, sys
-from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, StillPrivileged, become, verify
+from airavata_mesos_plugin.sandbox.accounts.rights import Identity, StillPrivileged, become, verify
 uid, gid, *groups = map(int, sys.argv[2:])
 identity = Identity(uid, gid, tuple(groups))
 become(identity)

@@ -11,11 +11,11 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AuthenticationFailed
-from airavata_mesos_plugin.sandbox.account_worker_client import AccountFiles
-from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.relayed_agent import RELAYED, agent_opener
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.accounts.client import AccountFiles
+from airavata_mesos_plugin.sandbox.agent.access import AgentAccess
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.relayed import RELAYED, agent_opener
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.sources import FILES_API
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

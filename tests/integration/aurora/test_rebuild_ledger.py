@@ -14,7 +14,7 @@ from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.job_metadata import metadata_of
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
 from airavata_mesos_plugin.provider.rebuilding import SCRIPT_LOST, Restored, rebuild
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import KnownJob
 from airavata_mesos_plugin.store import JobSelection, Ledger, LedgerReader

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airavata_mesos_plugin.jobs import JobPhase
-from airavata_mesos_plugin.sandbox.archive import ENDING_BYTES
+from airavata_mesos_plugin.sandbox.inputs.archive import ENDING_BYTES
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.service import inputs as route
 from airavata_mesos_plugin.testing.waiting import wait_for

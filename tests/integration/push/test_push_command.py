@@ -15,7 +15,7 @@ import pytest
 from airavata_mesos_plugin.jobs import JobPhase
 from airavata_mesos_plugin.sandbox.layout import pushed_archive
 from airavata_mesos_plugin.sandbox.origins import PUSH, push_details
-from airavata_mesos_plugin.sandbox.push import open_pushed
+from airavata_mesos_plugin.sandbox.outputs.push import open_pushed
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.integration.inputs.conftest import Site

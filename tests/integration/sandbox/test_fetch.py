@@ -15,9 +15,9 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import SandboxGone, TransferError, Unreachable
-from airavata_mesos_plugin.sandbox.archive import stream
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, Progress
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.inputs.archive import stream
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, Progress
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from airavata_mesos_plugin.errors import (
     SandboxGone,
     TransferError,
 )
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 
 if TYPE_CHECKING:
     from tests.integration.sandbox.conftest import Agent, Handler

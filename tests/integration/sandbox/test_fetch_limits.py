@@ -10,11 +10,11 @@ import pytest
 from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.errors import TransferError
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.placing import Place
-from airavata_mesos_plugin.sandbox.plan import SPARE_BYTES
-from airavata_mesos_plugin.sandbox.rules import OutputRules
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.outputs.placing import Place
+from airavata_mesos_plugin.sandbox.outputs.plan import SPARE_BYTES
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry
 from tests.support.tree_source import TREE, TreeSource
 

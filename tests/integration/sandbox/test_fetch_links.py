@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airavata_mesos_plugin.clock import SystemClock
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
-from airavata_mesos_plugin.sandbox.rules import OutputRules
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry
 from tests.support.tree_source import TREE, TreeSource
 

@@ -17,8 +17,8 @@ CHILD = """
 import json, resource, sys
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 url, path, working = sys.argv[1:]

@@ -15,10 +15,10 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import SandboxGone, TransferError
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress, give_up
-from airavata_mesos_plugin.sandbox.manifest import Manifest
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport, Progress, give_up
+from airavata_mesos_plugin.sandbox.outputs.manifest import Manifest
 from airavata_mesos_plugin.sandbox.paths import Root
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.support.tree_source import TREE, TreeSource, sha256
@@ -296,8 +296,8 @@ PROGRAM = """
 import sys
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 Fetcher(FetchSettings(connections=2), SystemClock()).fetch(
     SandboxAddress(sys.argv[1], sys.argv[2]), sys.argv[3], Snapshot(taken_at=1.7e9), job_id=1

@@ -21,8 +21,8 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     UnsafePath,
 )
-from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, FilesClient
-from airavata_mesos_plugin.sandbox.lines import MOST_IDLE
+from airavata_mesos_plugin.sandbox.agent.files_api import READ_LIMIT, FilesClient
+from airavata_mesos_plugin.sandbox.agent.lines import MOST_IDLE
 from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.support.waiting import wait_for

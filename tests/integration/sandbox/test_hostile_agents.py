@@ -15,10 +15,10 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError, TransferError
-from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.agent.access import AgentAccess
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.support.waiting import wait_for
 

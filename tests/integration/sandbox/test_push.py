@@ -14,11 +14,11 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import NotReady, ProtocolError, TransferError, UnsafePath
-from airavata_mesos_plugin.sandbox import push, tar_index
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot, take
 from airavata_mesos_plugin.sandbox.layout import pushed_archive
 from airavata_mesos_plugin.sandbox.origins import PUSH, push_details
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot, take
+from airavata_mesos_plugin.sandbox.outputs import push, tar_index
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 

@@ -22,14 +22,14 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.origins import SFTP, sftp_details
-from airavata_mesos_plugin.sandbox.sftp_pool import SftpPool
-from airavata_mesos_plugin.sandbox.sftp_source import SftpSource, SftpSources
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.sftp.pool import SftpPool
+from airavata_mesos_plugin.sandbox.sftp.source import SftpSource, SftpSources
+from airavata_mesos_plugin.sandbox.sftp.ssh import Target
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
-from airavata_mesos_plugin.sandbox.ssh import Target
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.contract.ssh_host import free_port, make_key
 from tests.support.ssh_agents import agents_sshd

@@ -11,11 +11,11 @@ import pytest
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import SftpSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError, Refused, TransferError, UnsafePath
-from airavata_mesos_plugin.sandbox import sftp_source
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.sftp_pool import SftpPool
-from airavata_mesos_plugin.sandbox.sftp_source import SftpSource
-from airavata_mesos_plugin.sandbox.sftp_wire import Kind, Reader, Status, text, word
+from airavata_mesos_plugin.sandbox.sftp import source as sftp_source
+from airavata_mesos_plugin.sandbox.sftp.pool import SftpPool
+from airavata_mesos_plugin.sandbox.sftp.source import SftpSource
+from airavata_mesos_plugin.sandbox.sftp.wire import Kind, Reader, Status, text, word
 from airavata_mesos_plugin.sandbox.source import Entry
 from tests.support.hostile_sftp import (
     LINK,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airavata_mesos_plugin.errors import NotFound, Refused, TransferError
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.live.tail import Tail
+from airavata_mesos_plugin.sandbox.live.windows import PIECE, AgentWindow, SourceWindow, Window
 from airavata_mesos_plugin.sandbox.sources import Sources
-from airavata_mesos_plugin.sandbox.tail import Tail
-from airavata_mesos_plugin.sandbox.windows import PIECE, AgentWindow, SourceWindow, Window
 
 if TYPE_CHECKING:
     from tests.integration.sandbox.conftest import Agent, Handler

@@ -17,7 +17,7 @@ from airavata_mesos_plugin.errors import (
     Unreachable,
 )
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
 from airavata_mesos_plugin.schedulers.base import Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript

@@ -17,7 +17,7 @@ import pytest
 from airavata_mesos_plugin.airavata.status_lines import silence
 from airavata_mesos_plugin.config import ProviderSettings, embedded_settings
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, Resources
-from airavata_mesos_plugin.sandbox.relocation import relocate
+from airavata_mesos_plugin.sandbox.inputs.relocation import relocate
 from airavata_mesos_plugin.sandbox.result import WrapperResult, parse
 from airavata_mesos_plugin.templating import TemplateLibrary, wrapper_context
 from tests.support.waiting import quick_once, wait_for

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
+from airavata_mesos_plugin.sandbox.accounts import wire
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).parents[3] / "airavata_mesos_plugin"
 ON_THE_CALLERS_SIDE = {"slurm/launcher.py", "slurm/install.py", "slurm/offline.py", "slurm/place.py"}
 
 FORBIDDEN = {
-    "airavata_mesos_plugin.sandbox.snapshot.take",
-    "airavata_mesos_plugin.sandbox.archive.stream",
+    "airavata_mesos_plugin.sandbox.inputs.snapshot.take",
+    "airavata_mesos_plugin.sandbox.inputs.archive.stream",
     "airavata_mesos_plugin.sandbox.paths.Root",
-    "airavata_mesos_plugin.sandbox.fetch.Fetcher",
+    "airavata_mesos_plugin.sandbox.outputs.fetch.Fetcher",
 }
-MODULES = {"airavata_mesos_plugin.sandbox.snapshot", "airavata_mesos_plugin.sandbox.paths"}
+MODULES = {"airavata_mesos_plugin.sandbox.inputs.snapshot", "airavata_mesos_plugin.sandbox.paths"}
 OS_CALLS = {
     *("open", "stat", "lstat", "access", "listdir", "scandir", "mkdir", "makedirs", "rename", "replace"),
     *("unlink", "remove", "chmod", "chown", "link", "symlink", "readlink", "walk", "rmdir", "utime"),
@@ -61,8 +61,8 @@ def test_no_hand_on_files(path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from airavata_mesos_plugin.sandbox import snapshot",
-        "from airavata_mesos_plugin.sandbox.fetch import Fetcher",
+        "from airavata_mesos_plugin.sandbox.inputs import snapshot",
+        "from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher",
         "open('x')",
         "os.stat(x)",
         "os.path.realpath(x)",

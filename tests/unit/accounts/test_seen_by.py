@@ -12,8 +12,8 @@ from airavata_mesos_plugin.config import embedded_settings
 from airavata_mesos_plugin.errors import NotFound, Refused
 from airavata_mesos_plugin.jobs import JobRequest, Resources
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import JobSelection, Ledger
 from airavata_mesos_plugin.testing.parts import parts_of

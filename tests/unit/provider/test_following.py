@@ -13,8 +13,8 @@ from airavata_mesos_plugin.errors import InvalidRequest, NotFound, SandboxGone, 
 from airavata_mesos_plugin.jobs import JobPhase
 from airavata_mesos_plugin.provider.following import Cursor, Followed
 from airavata_mesos_plugin.provider.live import OWNER
-from airavata_mesos_plugin.sandbox.local_listing import entries
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.live.local_listing import entries
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.unit.provider.test_life_cycle import Stage

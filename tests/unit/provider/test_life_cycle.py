@@ -26,8 +26,8 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.schedulers.base import (

@@ -17,10 +17,10 @@ from airavata_mesos_plugin.errors import InvalidRequest, SandboxGone, TransferEr
 from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Parts, Provider
 from airavata_mesos_plugin.provider.ending import MOST_NOTES
-from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.rules import OutputRules
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, Scheduler

@@ -9,7 +9,7 @@ import yaml
 
 from airavata_mesos_plugin.config import FetchSettings, OutputSettings
 from airavata_mesos_plugin.provider.output_rules import directives
-from airavata_mesos_plugin.sandbox.agent_source import READ_FACTOR
+from airavata_mesos_plugin.sandbox.agent.source import READ_FACTOR
 
 TEXT = (Path(__file__).parents[3] / "docs" / "outputs.md").read_text()
 

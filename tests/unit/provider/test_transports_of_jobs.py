@@ -18,7 +18,7 @@ from airavata_mesos_plugin.errors import NotFound, NotReady, ProtocolError, Tran
 from airavata_mesos_plugin.jobs import JobPhase, JobRequest, Resources
 from airavata_mesos_plugin.provider import Provider
 from airavata_mesos_plugin.provider.deliveries import Deliveries, WritableSandbox
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.layout import pushed_archive
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.tickets import Purpose

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from airavata_mesos_plugin.config import ClusterSettings, FetchSettings
-from airavata_mesos_plugin.sandbox.lines import BUFFER_BYTES
+from airavata_mesos_plugin.sandbox.agent.lines import BUFFER_BYTES
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
 

@@ -14,8 +14,8 @@ import pytest
 
 from airavata_mesos_plugin.errors import StagingError, UnsafePath
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.archive import ENDING_BYTES, Member, ending, idle, stream
-from airavata_mesos_plugin.sandbox.snapshot import take
+from airavata_mesos_plugin.sandbox.inputs.archive import ENDING_BYTES, Member, ending, idle, stream
+from airavata_mesos_plugin.sandbox.inputs.snapshot import take
 
 MOMENT = 1_600_000_000_123_456_789
 

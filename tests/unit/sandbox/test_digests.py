@@ -5,8 +5,8 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airavata_mesos_plugin.sandbox import digests
-from airavata_mesos_plugin.sandbox.digests import PLACES, SPACING_BYTES, Digests
+from airavata_mesos_plugin.sandbox.inputs import digests
+from airavata_mesos_plugin.sandbox.inputs.digests import PLACES, SPACING_BYTES, Digests
 
 
 @given(st.lists(st.integers(1, 3 * SPACING_BYTES), max_size=8), st.integers(0, 30 * SPACING_BYTES))

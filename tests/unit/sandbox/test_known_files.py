@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airavata_mesos_plugin.sandbox.known_files import GOOD_SECONDS, KnownFiles
+from airavata_mesos_plugin.sandbox.agent.known_files import GOOD_SECONDS, KnownFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 HERE = SandboxAddress("http://a:5051", "/one")

@@ -6,7 +6,7 @@ import pytest
 
 from airavata_mesos_plugin.config.patterns import MOST_PATTERNS
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
+from airavata_mesos_plugin.sandbox.outputs.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airavata_mesos_plugin.sandbox.pace import Pace, TooSlow
+from airavata_mesos_plugin.sandbox.agent.pace import Pace, TooSlow
 
 
 class Arrivals:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from airavata_mesos_plugin.errors import StagingError
-from airavata_mesos_plugin.sandbox import snapshot
-from airavata_mesos_plugin.sandbox.restaging import with_files
+from airavata_mesos_plugin.sandbox.inputs import snapshot
+from airavata_mesos_plugin.sandbox.inputs.restaging import with_files
 
 
 def test_only_the_named_files_change(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from airavata_mesos_plugin.errors import TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.room import Room
+from airavata_mesos_plugin.sandbox.agent.room import Room
 from tests.support.waiting import wait_for
 
 

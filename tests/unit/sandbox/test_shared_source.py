@@ -10,7 +10,7 @@ from pytest_mock import MockerFixture
 from airavata_mesos_plugin.config import InputSettings
 from airavata_mesos_plugin.errors import NotFound, TransferError
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.agent_source import AgentSource
+from airavata_mesos_plugin.sandbox.agent.source import AgentSource
 from airavata_mesos_plugin.sandbox.origins import SHARED, shared_details
 from airavata_mesos_plugin.sandbox.shared_source import SharedSource
 from airavata_mesos_plugin.sandbox.source import Origin

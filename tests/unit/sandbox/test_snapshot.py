@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airavata_mesos_plugin.errors import StagingError
-from airavata_mesos_plugin.sandbox.snapshot import SentDirectory, Snapshot, take
+from airavata_mesos_plugin.sandbox.inputs.snapshot import SentDirectory, Snapshot, take
 
 MOMENT = 1_600_000_000_123_456_789
 

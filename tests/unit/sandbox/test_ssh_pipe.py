@@ -7,7 +7,7 @@ import threading
 import pytest
 from paramiko.buffered_pipe import PipeTimeout
 
-from airavata_mesos_plugin.sandbox.ssh_pipe import PacketPipe
+from airavata_mesos_plugin.sandbox.sftp.pipe import PacketPipe
 
 
 def test_packets_come_as_they_were_and_in_parts() -> None:

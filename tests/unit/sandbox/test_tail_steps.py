@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.errors import NotFound
-from airavata_mesos_plugin.sandbox import tail
-from airavata_mesos_plugin.sandbox.tail import Changed, Mark, Tail
-from airavata_mesos_plugin.sandbox.windows import PIECE, Seen
+from airavata_mesos_plugin.sandbox.live import tail
+from airavata_mesos_plugin.sandbox.live.tail import Changed, Mark, Tail
+from airavata_mesos_plugin.sandbox.live.windows import PIECE, Seen
 
 LIMIT = 1024 * 1024
 LOG = "logs/stdout"

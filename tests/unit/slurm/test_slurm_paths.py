@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.jobs import JobRecord
-from airavata_mesos_plugin.sandbox.own_files import OwnPaths
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnPaths
 from airavata_mesos_plugin.slurm import paths
 from airavata_mesos_plugin.slurm.session import Result
 

@@ -31,8 +31,8 @@ from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.jobs import JobPhase
 from airavata_mesos_plugin.provider import Provider
-from airavata_mesos_plugin.sandbox.fetch import Fetcher
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
 from airavata_mesos_plugin.schedulers.base import Scheduler
 from airavata_mesos_plugin.store import Ledger
 from airavata_mesos_plugin.testing.parts import parts_of

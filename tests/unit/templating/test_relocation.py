@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.errors import InvalidRequest
-from airavata_mesos_plugin.sandbox.relocation import relocate
+from airavata_mesos_plugin.sandbox.inputs.relocation import relocate
 
 HERE = "/scratch/P1"
 TOKEN = "@T@"  # noqa: S105 - no secret

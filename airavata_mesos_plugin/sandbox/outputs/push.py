@@ -22,9 +22,9 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.outputs.tar_index import Member, read_index
 from airavata_mesos_plugin.sandbox.paths import Root, escape, remove_at, rename_at
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Transfers
-from airavata_mesos_plugin.sandbox.tar_index import Member, read_index
 
 PIECE_BYTES = 1024 * 1024
 SAID_BYTES = 64 * 1024

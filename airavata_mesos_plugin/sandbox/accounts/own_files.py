@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from airavata_mesos_plugin.sandbox import archive, local_listing, push, snapshot
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, FetchReport, Progress, give_up
+from airavata_mesos_plugin.sandbox.inputs import archive, snapshot
+from airavata_mesos_plugin.sandbox.live import local_listing
+from airavata_mesos_plugin.sandbox.outputs import push
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, FetchReport, Progress, give_up
+from airavata_mesos_plugin.sandbox.outputs.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.paths import Root
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from airavata_mesos_plugin.errors import StagingError, UnsafePath
 from airavata_mesos_plugin.sandbox import layout
+from airavata_mesos_plugin.sandbox.inputs.snapshot import SentFile, Snapshot
 from airavata_mesos_plugin.sandbox.paths import Root, components, escape
-from airavata_mesos_plugin.sandbox.snapshot import SentFile, Snapshot
 
 _BLOCK = tarfile.BLOCKSIZE
 

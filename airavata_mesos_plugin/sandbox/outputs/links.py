@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import UnsafePath
-from airavata_mesos_plugin.sandbox.listing import Listing
+from airavata_mesos_plugin.sandbox.outputs.listing import Listing
 from airavata_mesos_plugin.sandbox.paths import components, escape
 from airavata_mesos_plugin.sandbox.source import Entry
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from airavata_mesos_plugin.sandbox.changes import Changes
-from airavata_mesos_plugin.sandbox.links import InnerLink, inner_links
-from airavata_mesos_plugin.sandbox.listing import Listing
-from airavata_mesos_plugin.sandbox.placing import RESUMABLE_BYTES, Place
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.outputs.changes import Changes
+from airavata_mesos_plugin.sandbox.outputs.links import InnerLink, inner_links
+from airavata_mesos_plugin.sandbox.outputs.listing import Listing
+from airavata_mesos_plugin.sandbox.outputs.placing import RESUMABLE_BYTES, Place
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Source
 
 SPARE_BYTES = 64 * 1024 * 1024

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import AiravataMesosError, AlreadyExists, TransferError, UnsafePath
 from airavata_mesos_plugin.sandbox import layout
-from airavata_mesos_plugin.sandbox.links import InnerLink
-from airavata_mesos_plugin.sandbox.manifest import Manifest, Noted
+from airavata_mesos_plugin.sandbox.outputs.links import InnerLink
+from airavata_mesos_plugin.sandbox.outputs.manifest import Manifest, Noted
 from airavata_mesos_plugin.sandbox.paths import Root, create_at, escape, remove_at, rename_at
 from airavata_mesos_plugin.sandbox.source import Body, Entry
 

@@ -29,9 +29,9 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.agent_access import EVERYBODY, AgentAccess
-from airavata_mesos_plugin.sandbox.pace import Pace, TooSlow
-from airavata_mesos_plugin.sandbox.room import Room
+from airavata_mesos_plugin.sandbox.agent.access import EVERYBODY, AgentAccess
+from airavata_mesos_plugin.sandbox.agent.pace import Pace, TooSlow
+from airavata_mesos_plugin.sandbox.agent.room import Room
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 BUFFER_BYTES = 256 * 1024

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from airavata_mesos_plugin.errors import AiravataMesosError, TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.files_api import Downloads, FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import Downloads, FilesClient
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Transfers
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

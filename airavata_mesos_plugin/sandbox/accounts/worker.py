@@ -2,7 +2,7 @@
 
 It is a fresh interpreter that imports all it needs, is told who it is, becomes that account for good, and
 then gets a connected socket for each request over the one that it was started with. A request and its
-answer are frames of `account_worker_wire`. The process ends when the daemon does, or after idle time.
+answer are frames of `wire`. The process ends when the daemon does, or after idle time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, StagingError
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
-from airavata_mesos_plugin.sandbox import local_listing
-from airavata_mesos_plugin.sandbox.account_worker_report import encode_report
-from airavata_mesos_plugin.sandbox.account_worker_rights import Identity, become
-from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import Fetcher, Progress
+from airavata_mesos_plugin.sandbox.accounts import wire
+from airavata_mesos_plugin.sandbox.accounts.own_files import OwnFiles
+from airavata_mesos_plugin.sandbox.accounts.relay import SOCKET_DETAIL, SOCKETS, open_relayed
+from airavata_mesos_plugin.sandbox.accounts.report import encode_report
+from airavata_mesos_plugin.sandbox.accounts.rights import Identity, become
+from airavata_mesos_plugin.sandbox.agent.relayed import RELAYED, open_relayed_agent
+from airavata_mesos_plugin.sandbox.inputs.archive import Member
+from airavata_mesos_plugin.sandbox.live import local_listing
 from airavata_mesos_plugin.sandbox.origins import SFTP
-from airavata_mesos_plugin.sandbox.own_files import OwnFiles
-from airavata_mesos_plugin.sandbox.relay import SOCKET_DETAIL, SOCKETS, open_relayed
-from airavata_mesos_plugin.sandbox.relayed_agent import RELAYED, open_relayed_agent
-from airavata_mesos_plugin.sandbox.rules import OutputRules
+from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher, Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

@@ -29,13 +29,13 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.paths import components, escape
-from airavata_mesos_plugin.sandbox.sftp import Session
-from airavata_mesos_plugin.sandbox.sftp_pool import SftpPool
-from airavata_mesos_plugin.sandbox.sftp_wire import Attributes
+from airavata_mesos_plugin.sandbox.sftp.pool import SftpPool
+from airavata_mesos_plugin.sandbox.sftp.session import Session
+from airavata_mesos_plugin.sandbox.sftp.ssh import Target
+from airavata_mesos_plugin.sandbox.sftp.wire import Attributes
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Transfers
-from airavata_mesos_plugin.sandbox.ssh import Target
 
 MOST_ENTRIES = 1_000_000
 """More are not listed in one directory."""

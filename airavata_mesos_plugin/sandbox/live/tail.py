@@ -18,8 +18,8 @@ import hashlib
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import NotFound, SandboxGone, TransferError, UnsafePath
+from airavata_mesos_plugin.sandbox.live.windows import PIECE, Window
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.windows import PIECE, Window
 
 WITNESS_BYTES = 1024
 """So many bytes at the beginning of a file, and before the place where a reader is, tell it from others."""

@@ -14,10 +14,10 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.outputs.placing import RESUMABLE_BYTES, Place, Tally
+from airavata_mesos_plugin.sandbox.outputs.plan import SPARE_BYTES, Plan
+from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.placing import RESUMABLE_BYTES, Place, Tally
-from airavata_mesos_plugin.sandbox.plan import SPARE_BYTES, Plan
-from airavata_mesos_plugin.sandbox.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Source, Transfers
 
 _BATCH = 256  # files until a connection is offered to other fetches from the same agent

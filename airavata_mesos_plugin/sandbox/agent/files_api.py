@@ -23,9 +23,9 @@ from airavata_mesos_plugin.errors import (
     UnsafePath,
 )
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.agent_access import AgentAccess
-from airavata_mesos_plugin.sandbox.known_files import KnownFiles
-from airavata_mesos_plugin.sandbox.lines import Line, Lines
+from airavata_mesos_plugin.sandbox.agent.access import AgentAccess
+from airavata_mesos_plugin.sandbox.agent.known_files import KnownFiles
+from airavata_mesos_plugin.sandbox.agent.lines import Line, Lines
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry
 from airavata_mesos_plugin.schedulers.base import SandboxAddress

@@ -17,20 +17,21 @@ from typing import TypeVar
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import NotFound, TransferError, UnsafePath
-from airavata_mesos_plugin.sandbox import layout, plan, result
+from airavata_mesos_plugin.sandbox import layout, result
 from airavata_mesos_plugin.sandbox.abort import Abort
-from airavata_mesos_plugin.sandbox.changes import Changes
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.listing import list_tree
-from airavata_mesos_plugin.sandbox.manifest import Manifest, read_counts
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
+from airavata_mesos_plugin.sandbox.outputs import plan
+from airavata_mesos_plugin.sandbox.outputs.changes import Changes
+from airavata_mesos_plugin.sandbox.outputs.listing import list_tree
+from airavata_mesos_plugin.sandbox.outputs.manifest import Manifest, read_counts
+from airavata_mesos_plugin.sandbox.outputs.placing import Place, local_error, remove_parts
+from airavata_mesos_plugin.sandbox.outputs.rules import EVERYTHING, OutputRules
+from airavata_mesos_plugin.sandbox.outputs.transfer import Transfer
 from airavata_mesos_plugin.sandbox.paths import Root, escape
-from airavata_mesos_plugin.sandbox.placing import Place, local_error, remove_parts
 from airavata_mesos_plugin.sandbox.result import WrapperResult
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.sandbox.sources import FILES_API, Opener, Sources
-from airavata_mesos_plugin.sandbox.transfer import Transfer
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 
 MOST_LEFT_OUT = 1000

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from airavata_mesos_plugin.errors import AiravataMesosError, TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.live.windows import told
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Transfers
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
-from airavata_mesos_plugin.sandbox.windows import told
 
 PIECE = 1024 * 1024
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from airavata_mesos_plugin.errors import StagingError
+from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.snapshot import Snapshot
 
 
 def with_files(before: Snapshot, now: Snapshot, names: Collection[str]) -> Snapshot:

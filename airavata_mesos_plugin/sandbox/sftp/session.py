@@ -18,11 +18,11 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     UnsafePath,
 )
-from airavata_mesos_plugin.sandbox import sftp_wire as wire
 from airavata_mesos_plugin.sandbox.paths import escape
-from airavata_mesos_plugin.sandbox.sftp_wire import Attributes, Kind, Reader, Status
-from airavata_mesos_plugin.sandbox.ssh import WINDOW_BYTES, SshConnection
-from airavata_mesos_plugin.sandbox.ssh_pipe import PacketPipe
+from airavata_mesos_plugin.sandbox.sftp import wire
+from airavata_mesos_plugin.sandbox.sftp.pipe import PacketPipe
+from airavata_mesos_plugin.sandbox.sftp.ssh import WINDOW_BYTES, SshConnection
+from airavata_mesos_plugin.sandbox.sftp.wire import Attributes, Kind, Reader, Status
 
 PIECE_BYTES = 255 * 1024
 """Asked for at once: the most that OpenSSH gives (9.x). Others give less, which is noticed."""

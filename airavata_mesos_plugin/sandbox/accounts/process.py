@@ -1,4 +1,4 @@
-"""Starting and ending the processes of `account_worker`, from the daemon's side."""
+"""Starting and ending the processes of `worker`, from the daemon's side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import FetchSettings
 from airavata_mesos_plugin.errors import FilesUnavailable
-from airavata_mesos_plugin.sandbox.account_worker_rights import Identity
+from airavata_mesos_plugin.sandbox.accounts.rights import Identity
 from airavata_mesos_plugin.sandbox.paths import escape
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _F_ADD_SEALS, _F_SEAL_SHRINK, _F_SEAL_GROW = 1033, 0x0002, 0x0004  # Linux; not 
 _PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from airavata_mesos_plugin.sandbox.account_worker import main
+from airavata_mesos_plugin.sandbox.accounts.worker import main
 main(int(sys.argv[2]))
 """
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -55,7 +55,7 @@ class Helper:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM),
-                    *(str(Path(__file__).resolve().parents[2]), str(theirs.fileno())),
+                    *(str(Path(__file__).resolve().parents[3]), str(theirs.fileno())),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

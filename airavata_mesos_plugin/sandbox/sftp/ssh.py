@@ -19,7 +19,7 @@ from airavata_mesos_plugin.errors import (
     TransferError,
     Unreachable,
 )
-from airavata_mesos_plugin.sandbox.ssh_pipe import PacketPipe
+from airavata_mesos_plugin.sandbox.sftp.pipe import PacketPipe
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """What the other side may send before we have taken it: more than a fast network holds under way."""

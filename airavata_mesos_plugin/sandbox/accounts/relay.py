@@ -2,7 +2,7 @@
 
 SSH keys are the daemon's alone, while outputs are written by processes that work as the accounts they
 belong to. So the daemon keeps the connection, confines every name to the job's sandbox, and the account's
-process sees entries and bytes only. Frames are those of `account_worker_wire`; each socket carries one
+process sees entries and bytes only. Frames are those of `wire`; each socket carries one
 request after the other.
 """
 
@@ -19,8 +19,8 @@ from itertools import islice
 
 from airavata_mesos_plugin import errors
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError, TransferError
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.accounts import wire
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Source, Transfers
 
 SOCKETS = 4

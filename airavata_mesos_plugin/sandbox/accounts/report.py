@@ -6,8 +6,8 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
-from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.accounts import wire
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.result import WrapperResult
 
 TEXT_LIMIT = 2000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from airavata_mesos_plugin.errors import NotFound, Refused
-from airavata_mesos_plugin.sandbox.files_api import READ_LIMIT, FilesClient
+from airavata_mesos_plugin.sandbox.agent.files_api import READ_LIMIT, FilesClient
 from airavata_mesos_plugin.sandbox.paths import escape
 from airavata_mesos_plugin.sandbox.source import Entry, ReadsPieces, Source
 from airavata_mesos_plugin.sandbox.user_files import UserFiles

@@ -17,21 +17,22 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from airavata_mesos_plugin import errors
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, TransferError
-from airavata_mesos_plugin.sandbox import account_worker_wire as wire
-from airavata_mesos_plugin.sandbox import local_listing, push
-from airavata_mesos_plugin.sandbox.account_worker_process import Helper, HelperGone
-from airavata_mesos_plugin.sandbox.account_worker_report import (
+from airavata_mesos_plugin.sandbox.accounts import wire
+from airavata_mesos_plugin.sandbox.accounts.process import Helper, HelperGone
+from airavata_mesos_plugin.sandbox.accounts.relay import served
+from airavata_mesos_plugin.sandbox.accounts.report import (
     TEXT_LIMIT,
     clean,
     decode_progress,
     decode_report,
     well_formed,
 )
-from airavata_mesos_plugin.sandbox.archive import Member
-from airavata_mesos_plugin.sandbox.fetch import FetchReport, Progress
-from airavata_mesos_plugin.sandbox.relay import served
-from airavata_mesos_plugin.sandbox.relayed_agent import relayed
-from airavata_mesos_plugin.sandbox.rules import EVERYTHING, OutputRules
+from airavata_mesos_plugin.sandbox.agent.relayed import relayed
+from airavata_mesos_plugin.sandbox.inputs.archive import Member
+from airavata_mesos_plugin.sandbox.live import local_listing
+from airavata_mesos_plugin.sandbox.outputs import push
+from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
+from airavata_mesos_plugin.sandbox.outputs.rules import EVERYTHING, OutputRules
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.sandbox.sources import Opener
 from airavata_mesos_plugin.sandbox.user_files import ChangedFile, PathFacts, Piece

@@ -10,9 +10,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
-from airavata_mesos_plugin.sandbox.agent_source import READ_FACTOR, AgentSource
-from airavata_mesos_plugin.sandbox.files_api import FilesClient
-from airavata_mesos_plugin.sandbox.relay import SOCKET_DETAIL, RelayedSource
+from airavata_mesos_plugin.sandbox.accounts.relay import SOCKET_DETAIL, RelayedSource
+from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
+from airavata_mesos_plugin.sandbox.agent.source import READ_FACTOR, AgentSource
 from airavata_mesos_plugin.sandbox.source import Origin, Source
 from airavata_mesos_plugin.sandbox.sources import FILES_API, Opener
 

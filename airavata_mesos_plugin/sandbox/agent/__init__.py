@@ -1,0 +1,1 @@
+"""The files API of Mesos agents: a sandbox as its agent shows it."""

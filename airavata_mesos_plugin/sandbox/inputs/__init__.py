@@ -1,0 +1,1 @@
+"""What goes there: the working directory as it is at submission, as one archive."""

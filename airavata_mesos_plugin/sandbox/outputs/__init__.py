@@ -1,0 +1,1 @@
+"""What comes back: from a sandbox into the working directory, whole or not at all."""

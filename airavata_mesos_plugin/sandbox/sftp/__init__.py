@@ -1,0 +1,1 @@
+"""Sandboxes through SFTP to the hosts of their agents."""
