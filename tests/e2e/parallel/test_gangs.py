@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
+
+import pytest
 
 from airavata_mesos_plugin.errors import AiravataMesosError
 from airavata_mesos_plugin.testing.airavata_caller import Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from tests.e2e.parallel.conftest import ParallelSite
-from tests.support.mpi import PROGRAM
-from tests.support.mpi import SETTINGS as MPI_SETTINGS
+from tests.support import mpi
 from tests.support.processes import marked
 from tests.support.waiting import wait_for
 
@@ -104,14 +104,14 @@ def test_more_nodes_than_there_are_is_refused(three: ParallelSite) -> None:
     assert "runs each job on at most 4 nodes, not on 5" in refusal(5)
 
 
-def test_a_real_mpi_program(three: ParallelSite) -> None:
+@pytest.mark.parametrize("kind", ["openmpi", "mpich"])
+def test_a_real_mpi_program(three: ParallelSite, kind: str) -> None:
     work = three.work()
-    (work / "program.c").write_text(PROGRAM)
-    subprocess.run(["mpicc.openmpi", work / "program.c", "-o", work / "program"], check=True, timeout=100)
+    mpi.compile_program(kind, work / "program")
     script = JobScript(
         directory=work,
         directives=("#SBATCH -N 3", "#SBATCH -n 6"),
-        command=f"{MPI_SETTINGS}\nmpirun.openmpi ./program >sum",
+        command=f"{mpi.SETTINGS}\nmpirun.{kind} ./program >sum",
     )
     three.finished(three.accepted(script), "COMPLETE")
-    assert (work / "sum").read_text() == "sum 4999950000 of 6 ranks by 1 1 2 2 3 3\n"
+    assert (work / "sum").read_text() == f"{mpi.SUM}\n"
