@@ -1,7 +1,9 @@
 """``node NUMBER NAME``: one node of a parallel job, from its start to the end of the job."""
 
+import hashlib
 import os
 import signal
+import stat
 import sys
 import uuid
 from pathlib import Path
@@ -88,13 +90,14 @@ def _make_place(gang: Gang, control: Path) -> Path:
     """A path to the sandbox that is the same on every node: what launchers tell each other has paths in it.
 
     Nodes on one host share it. It then leads to the sandbox of one of them, of the first one if it is there.
+    Raises OSError when somebody else has something there.
     """
-    # The name cannot be guessed, so nobody else can have put something there.
-    folder = Path("/tmp") / "airavata-mesos.{}.{}".format(gang.job_id, gang.secret.hex()[:16])
+    folder = place_folder(gang)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         pass  # an earlier run on this host, or another node on it
+    _check_ours(folder)
     link = folder / "job"
     try:
         link.symlink_to(control.resolve().parent)
@@ -102,6 +105,19 @@ def _make_place(gang: Gang, control: Path) -> Path:
         pass
     replace(control / PLACE, str(link) + "\n")
     return link
+
+
+def place_folder(gang: Gang) -> Path:
+    """Where the path lies. Everybody may see the name; only who knows the secret could make it."""
+    digest = hashlib.sha256(b"place" + gang.secret).hexdigest()
+    return Path("/tmp") / "airavata-mesos.{}.{}".format(gang.job_id, digest[:32])
+
+
+def _check_ours(folder: Path) -> None:
+    """Raises PermissionError for what another account could have put there, or could change."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError("{} is not a directory that only this account can write to".format(folder))
 
 
 def _claim(place: Path, control: Path) -> None:

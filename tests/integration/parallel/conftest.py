@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -121,7 +122,8 @@ class Job:
     @property
     def place(self) -> Path:
         """The path that is the same on all nodes."""
-        return Path("/tmp") / f"airavata-mesos.77.{self.secret[:16]}" / "job"
+        digest = hashlib.sha256(b"place" + bytes.fromhex(self.secret)).hexdigest()
+        return Path("/tmp") / f"airavata-mesos.77.{digest[:32]}" / "job"
 
     def start(self, *numbers: int) -> None:
         """Start these nodes, or all."""
@@ -162,6 +164,7 @@ class Job:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        shutil.rmtree(self.place.parent, ignore_errors=True)  # of nodes that were killed
         self.rendezvous.close()
 
 

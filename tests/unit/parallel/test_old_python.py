@@ -26,6 +26,7 @@ OLD_ENOUGH = frozenset(
         "select",
         "signal",
         "socket",
+        "stat",
         "struct",
         "subprocess",
         "sys",
