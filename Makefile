@@ -3,7 +3,7 @@
 # make lint    ruff and mypy only
 # make realmesos  build the real Mesos that tests run against (once; see tests/realmesos)
 # make thrift  regenerate airavata_mesos_plugin/gen from thrift/ (needs thrift-compiler)
-# make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands crowd aurora monitoring fetch sftp upload"
+# make bench   print the figures of tests/benchmarks, or of BENCHMARKS="commands crowd aurora mesos mpi monitoring fetch sftp upload"
 # make clean   remove what make made
 
 PYTHON ?= python3

@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from . import aurora, commands, crowd, fetch, mesos, monitoring, sftp, upload
+from . import aurora, commands, crowd, fetch, mesos, monitoring, mpi, sftp, upload
 from .measure import BenchmarkFailed
 
 BENCHMARKS = {
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "upload": upload.run,
     "aurora": aurora.run,
     "mesos": mesos.run,
+    "mpi": mpi.run,
 }
 
 

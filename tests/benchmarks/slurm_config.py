@@ -17,13 +17,17 @@ class Layout:
     user: str
     address: str  # on loopback; what this host's name resolves to
     controller_port: int
-    node_port: int
+    node_ports: tuple[int, ...]  # of one node daemon each
     accounting_port: int
     database_port: int
     password: str = field(default_factory=lambda: secrets.token_hex(16))
     cluster: str = "peer"
     account: str = "bench"
-    node: str = "node1"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        return tuple(f"node{number + 1}" for number in range(len(self.node_ports)))
 
     @property
     def etc(self) -> Path:
@@ -79,21 +83,25 @@ class Layout:
 
 
 def slurm_conf(layout: Layout, cpus: int) -> str:
-    """One node that has this host's CPUs, cores and memory as consumable resources, backfill, accounting."""
+    """Nodes that each have all CPUs of this host and memory as consumable resources, backfill, accounting."""
     memory = _MEMORY_MB_PER_CPU * cpus
+    each = f"NodeHostname=localhost NodeAddr={layout.address} CPUs={cpus} RealMemory={memory}"
+    nodes = "\n".join(
+        f"NodeName={name} Port={port} {each}"
+        for name, port in zip(layout.nodes, layout.node_ports, strict=True)
+    )
     return f"""ClusterName={layout.cluster}
 SlurmctldHost=localhost({layout.address})
 SlurmctldPort={layout.controller_port}
-SlurmdPort={layout.node_port}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser={layout.user}
 SlurmdUser={layout.user}
 AuthType=auth/munge
 AuthInfo=socket={layout.munge_socket}
 StateSaveLocation={layout.state}
-SlurmdSpoolDir={layout.spool}
+SlurmdSpoolDir={layout.spool}/%n
 SlurmctldPidFile={layout.run}/slurmctld.pid
-SlurmdPidFile={layout.run}/slurmd.pid
+SlurmdPidFile={layout.run}/slurmd-%n.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -114,8 +122,8 @@ AccountingStorageHost={layout.address}
 AccountingStoragePort={layout.accounting_port}
 AccountingStoragePass={layout.munge_socket}
 AccountingStorageEnforce=associations,limits,qos
-NodeName={layout.node} NodeHostname=localhost NodeAddr={layout.address} CPUs={cpus} RealMemory={memory}
-PartitionName=batch Nodes={layout.node} Default=YES DefaultTime=30 MaxTime=1-00:00:00 State=UP
+{nodes}
+PartitionName=batch Nodes={",".join(layout.nodes)} Default=YES DefaultTime=30 MaxTime=1-00:00:00 State=UP
 """
 
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +26,9 @@ from .slurm_config import Layout, cgroup_conf, init_sql, slurm_conf, slurmdbd_co
 class SlurmPeer:
     """Context manager: a cluster that takes jobs when entered, nothing left of it when left."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int = 1) -> None:
+        """Each of the ``nodes`` has all CPUs of this host."""
+        self._nodes = nodes
         self._stack = ExitStack()
         self._environment: dict[str, str] = {}
         self.directory = Path()
@@ -47,13 +50,13 @@ class SlurmPeer:
             stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
             # munged wants a way to its socket that everybody may go; the files themselves stay private.
             self.directory.chmod(0o755)
-            controller, node, accounting, database = free_ports(address, 4)
+            controller, accounting, database, *nodes = free_ports(address, 3 + self._nodes)
             layout = Layout(
                 self.directory,
                 getpass.getuser(),
                 address,
                 controller_port=controller,
-                node_port=node,
+                node_ports=tuple(nodes),
                 accounting_port=accounting,
                 database_port=database,
             )
@@ -193,12 +196,16 @@ class SlurmPeer:
             self._environment,
             lambda: self._works("scontrol", "ping"),
         )
-        servers.start(
-            "slurmd",
-            [program("slurmd"), "-D", "-N", layout.node],
-            self._environment,
-            lambda: "idle" in self._run("sinfo", "-h", "-o", "%T"),
-        )
+        for name in layout.nodes:
+            servers.start(
+                f"slurmd-{name}",
+                [program("slurmd"), "-D", "-N", name],
+                self._environment,
+                partial(self._idle, name),
+            )
+
+    def _idle(self, node: str) -> bool:
+        return "idle" in self._run("sinfo", "-h", "-n", node, "-o", "%T")
 
     def _sacctmgr(self, *arguments: str) -> None:
         run = run_process([program("sacctmgr"), "-i", *arguments], self._environment)
