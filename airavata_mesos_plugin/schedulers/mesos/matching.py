@@ -204,6 +204,36 @@ def match(
     return Plan(tuple(launches), tuple(keep), tuple(decline), tuple(held.values()))
 
 
+def would_start(
+    wanted: Sequence[Wanted],
+    agents: Sequence[Agent],
+    *,
+    reservations: Sequence[Reservation] = (),
+    avoid: frozenset[str] = frozenset(),
+    most_shapes: int = 20,
+) -> bool:
+    """Whether a job of several tasks has room in what is free, if only all of it were offered at once.
+
+    Of jobs that ask for the same one is looked at, and no more than ``most_shapes``, the first in the order.
+    """
+    shapes: set[Hashable] = set()
+    for job in wanted:
+        if len(job.needs) == 1 or job.shape in shapes:
+            continue
+        if len(shapes) == most_shapes:
+            return False
+        shapes.add(job.shape)
+        kept = {id for one in reservations if one.key != job.key for id in one.agent_ids}
+        usable = [
+            (agent, agent.free)
+            for agent in agents
+            if agent.place.agent_id not in avoid | kept and job.allows(agent.place)
+        ]
+        if _choose(job, usable) is not None:
+            return True
+    return False
+
+
 def _stocks(offers: Sequence[Offered]) -> list[_Stock]:
     grouped: dict[tuple[str, str], list[Offered]] = {}
     for offer in offers:

@@ -22,6 +22,7 @@ from airavata_mesos_plugin.schedulers.mesos.matching import (
     Plan,
     Reservation,
     match,
+    would_start,
 )
 from airavata_mesos_plugin.schedulers.mesos.shunning import Shunned
 from airavata_mesos_plugin.schedulers.mesos.taskinfo import need_of, task_info
@@ -54,12 +55,15 @@ class OfferDesk:
         self._roles = tuple(roles)
         self._offers: dict[str, Offered] = {}
         self._agents: tuple[Agent, ...] = ()
+        self._agents_told = False
         self._reservations: tuple[Reservation, ...] = ()
         self._replan = True
         self._suppressed = False
         self._filtered = False
         self._revive = False
         self._revive_not_before = 0.0
+        self._gather_pause = REVIVE_SECONDS
+        self._gather_not_before = 0.0
         self._shun_ends: float | None = None
 
     def begin(self) -> None:
@@ -87,6 +91,7 @@ class OfferDesk:
     def know_agents(self, agents: Sequence[Agent]) -> None:
         """What the master has told of its agents just now."""
         self._agents = tuple(agents)
+        self._agents_told = True
         self._replan = True
 
     def reasons(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
@@ -134,6 +139,8 @@ class OfferDesk:
             for offer_id in (*plan.decline, *(id for launch in plan.launches for id in launch.offer_ids)):
                 del self._offers[offer_id]
             self._note(plan)
+            if plan.launches:
+                self._gather_pause = REVIVE_SECONDS
             self._book.moved = False  # what was launched now is no reason to plan again
             waits = self._book.any_waiting
         filters = {"refuse_seconds": self._limits.refuse if waits else IDLE_REFUSAL_SECONDS}
@@ -192,6 +199,23 @@ class OfferDesk:
         if self._shun_ends is not None and now >= self._shun_ends:
             self._revive = self._replan = True
         self._shun_ends = self._shunned.next_end(now)
+        self._gather(now, wall)
+
+    def _gather(self, now: float, wall: float) -> None:
+        """Nodes that came free one after the other were each too few for a gang, and were declined: once they
+        suffice they are asked for together. Others may hold them, so that is not tried all the time.
+        """
+        told, self._agents_told = self._agents_told, False
+        due = told and self._filtered and now >= self._gather_not_before
+        if due and would_start(
+            self._book.in_order(wall),
+            self._agents,
+            reservations=self._reservations,
+            avoid=self._shunned.now(now),
+        ):
+            self._revive = True
+            self._gather_not_before = now + self._gather_pause
+            self._gather_pause = min(2 * self._gather_pause, self._limits.refuse)
 
     def _note(self, plan: Plan) -> None:
         """Write down what is about to be launched."""

@@ -514,6 +514,48 @@ def test_all_tasks_of_a_gang_are_launched_and_ended_together(stage: Stage) -> No
     assert stage.phase(key) is JobPhase.COMPLETED
 
 
+def test_nodes_that_come_free_one_by_one_are_asked_for_together(stage: Stage) -> None:
+    def told(*free: int) -> None:
+        agents = [
+            {
+                "id": f"S{number}",
+                "hostname": f"h{number}",
+                "resources": {"cpus": 4, "mem": 1000},
+                "used_resources": {"cpus": 4 - cpus},
+            }
+            for number, cpus in enumerate(free, 1)
+        ]
+        stage.framework.know_agents(agents_of(agents, ["*"]))
+        stage.step(0.5)
+
+    def declined(number: int, agent: str) -> None:
+        stage.offer(number, agent=agent)
+        stage.step()
+        assert stage.master.take("decline") == [("decline", ([f"O{number}"], 30.0))]
+
+    stage.submit("gang", cpus=4, count=2)
+    declined(1, "S1")
+    told(4, 3)
+    assert stage.master.take() == []
+    declined(2, "S2")
+    told(4, 4)
+    assert stage.master.take() == [("revive", ["*"])]
+    told(4, 4)
+    assert stage.master.take() == []  # nothing was declined since
+    declined(3, "S1")  # somebody else has the other one
+    told(4, 4)
+    assert stage.master.take() == [("revive", ["*"])]
+    declined(4, "S1")
+    told(4, 4)
+    assert stage.master.take() == []  # not all the time
+    told(4, 4)
+    assert stage.master.take() == [("revive", ["*"])]
+    stage.offer(5, agent="S1")
+    stage.offer(6, agent="S2")
+    stage.step()
+    assert len(stage.master.take("accept")) == 2
+
+
 def test_an_active_key_is_taken_and_one_that_is_over_is_free(stage: Stage) -> None:
     key = stage.submit("a")
     with pytest.raises(AlreadyExists):
