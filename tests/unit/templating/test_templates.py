@@ -19,9 +19,9 @@ from airavata_mesos_plugin.templating import (
     StageIn,
     TemplateLibrary,
     job_context,
-    slurm_environment,
     wrapper_context,
 )
+from airavata_mesos_plugin.templating.environment import slurm_environment
 
 LIBRARY = TemplateLibrary()
 SETTINGS = embedded_settings()
