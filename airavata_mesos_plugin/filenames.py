@@ -57,9 +57,9 @@ def parts(pattern: str, record: JobRecord) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def expand(pattern: str, record: JobRecord, host: str) -> str:
-    """The file name with everything replaced; ``host`` is the short name of the job's host."""
-    return host.join(parts(pattern, record))
+def expand(pattern: str, record: JobRecord, unknown: str = "") -> str:
+    """The file name with everything replaced; ``unknown`` stands for a host that is not known yet."""
+    return (record.short_host or unknown).join(parts(pattern, record))
 
 
 def confined_parts(pattern: str, record: JobRecord, option: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -30,6 +31,18 @@ def short(names: Iterable[str]) -> str:
             parts.append(key)
         groups[key].append(int(match[2]))
     return ",".join(part if isinstance(part, str) else _ranges(part, groups[part]) for part in parts)
+
+
+def without_domain(name: str) -> str:
+    """The name of a host up to its first full stop; an address is left as it is."""
+    first, dot, _ = name.partition(".")
+    if not dot:
+        return name
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return first
+    return name
 
 
 def expand(text: str) -> list[str]:

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
+from airavata_mesos_plugin import hostlist
+
 
 class JobPhase(str, Enum):
     """Where a job stands. Phases have an order; the last five are final."""
@@ -231,7 +233,8 @@ class JobRecord:
     ended_at: float | None = None  # end of the task, not of the fetch
     native_state: str = ""
     task_id: str = ""
-    host: str = ""
+    host: str = ""  # of the first node, as the scheduler calls it
+    node_list: str = ""  # of a job over several nodes once all are there, as `hostlist.in_order` writes it
     agent_id: str = ""
     outcome: JobPhase | None = None  # final phase that awaits the end of the fetch
     exit_code: int | None = None
@@ -253,6 +256,28 @@ class JobRecord:
     requeue_requested_at: float | None = None
     requeue_requested_by: str = ""
 
+    @property
+    def shown_nodes(self) -> str:
+        """The job's nodes in SLURM's short form; empty while it has none."""
+        return self.node_list or self.host
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of the job's nodes in their order, the one that runs the script first."""
+        if self.node_list:
+            return tuple(hostlist.expand(self.node_list))
+        return (self.host,) if self.host else ()
+
+    @property
+    def batch_host(self) -> str:
+        """The name of the node that runs the script; empty while there is none."""
+        return next(iter(self.node_names), "")
+
+    @property
+    def short_host(self) -> str:
+        """What ``%N`` stands for in names of files: as the script knows its node, mostly without domain."""
+        return self.batch_host if self.node_list else hostlist.without_domain(self.host)
+
 
 @dataclass(frozen=True)
 class PastAttempt:
@@ -267,6 +292,7 @@ class PastAttempt:
     host: str
     exit_code: int | None
     signal: int | None
+    node_list: str = ""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def show(context: Context, job_id: int, as_json: bool) -> None:
         ("Cluster", job["cluster"]),
         ("Job key", job["job_key"]),
         ("Task", job["task_id"] or "-"),
-        ("Host", job["host"] or "-"),
+        ("Nodes" if len(job["nodes"]) > 1 else "Host", " ".join(job["nodes"]) or "-"),
         ("Queue", job["queue"]),
         ("User", job["user"]),
         ("Directory", job["working_directory"]),

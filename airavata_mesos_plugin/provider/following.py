@@ -173,8 +173,7 @@ class Following:
 def log_names(record: JobRecord) -> tuple[str, str]:
     """The files of standard output and standard error, relative to the working directory."""
     request = record.request
-    host = record.host.partition(".")[0]
-    return expand(request.stdout, record, host), expand(request.stderr or request.stdout, record, host)
+    return expand(request.stdout, record), expand(request.stderr or request.stdout, record)
 
 
 def _tail(window: Window, name: str) -> Tail:

@@ -71,7 +71,7 @@ class GangDesk:
         holder = parts.tickets.check(ticket, parts.clock.now(), Purpose.GANG)
         if holder is None:
             raise NotFound("no such address")
-        node = _node(number, said)
+        node = node_of(number, said)
         with self._lock:
             record = parts.ledger.job(holder.job_id)
             ending = record.cancel_requested_at is not None or record.requeue_requested_at is not None
@@ -83,7 +83,7 @@ class GangDesk:
                 raise NotFound("no such address")
             settled = parts.ledger.gangs.of(record.id, record.attempt)
             if settled is not None:
-                if settled.nodes[number].run != node.run:
+                if not _same_start(settled.nodes[number], node):
                     raise NotFound("this node was started again, but its job cannot be joined again")
                 return _answer(settled.nodes)
             if ending:
@@ -105,7 +105,6 @@ class GangDesk:
             if task.phase is JobPhase.RUNNING:
                 return replace(task, phase=JobPhase.QUEUED, started_at=None)
             return task
-        hosts = _hosts(gang.nodes)
         if not gang.task_id and task.task_id:
             self._parts.ledger.gangs.keep(record.id, record.attempt, gang.nodes, task.task_id)
         elif task.task_id != gang.task_id:
@@ -114,14 +113,14 @@ class GangDesk:
                 task,
                 task_id=gang.task_id,
                 run=record.run,
-                host=hosts,
+                host=record.host,
                 agent_id=record.agent_id,
                 phase=JobPhase.LOST,
                 queued_at=None,
                 started_at=record.started_at,
                 message=f"the first node, {gang.nodes[0].name}, was lost",
             )
-        return replace(task, host=hosts, started_at=record.started_at or task.started_at)
+        return replace(task, started_at=record.started_at or task.started_at)
 
     def waiting_reason(self, record: JobRecord, reason: str) -> str:
         """Why the job waits: the scheduler's ``reason``, and how many nodes are there.
@@ -201,7 +200,7 @@ class GangDesk:
             JobPhase.RUNNING,
             source="provider",
             reason=f"all {len(nodes)} nodes have started",
-            fields={"started_at": parts.clock.now(), "host": _hosts(nodes), "pending_reason": ""},
+            fields={"started_at": parts.clock.now(), "node_list": _hosts(nodes), "pending_reason": ""},
         )
         self._gatherings.pop((record.id, record.attempt), None)
         return nodes
@@ -231,7 +230,8 @@ def gang_description(parts: Parts, record: JobRecord) -> str:
     return json.dumps(document)
 
 
-def _node(number: int, said: Mapping[str, object]) -> GangNode:
+def node_of(number: int, said: Mapping[str, object]) -> GangNode:
+    """A node as it describes itself. Raises InvalidRequest for words that no node says."""
     name, address, port, run = (said.get(word) for word in ("name", "address", "port", "run"))
     if not (isinstance(name, str) and isinstance(address, str) and isinstance(run, str)):
         raise InvalidRequest("a node registers with its name, address, port and run")
@@ -246,9 +246,14 @@ def _node(number: int, said: Mapping[str, object]) -> GangNode:
     return GangNode(number, name, address, port, run)
 
 
+def _same_start(known: GangNode, node: GangNode) -> bool:
+    # Of a job that was restored it is only known where its nodes listen.
+    return known.run == node.run if known.run else (known.address, known.port) == (node.address, node.port)
+
+
 def _named(nodes: list[GangNode]) -> tuple[GangNode, ...]:
     """The nodes with short names, unless those are the same for two hosts; two on one host get a number."""
-    short = [replace(node, name=_short(node.name)) for node in nodes]
+    short = [replace(node, name=hostlist.without_domain(node.name)) for node in nodes]
     names = Counter(node.name for node in short)
     longer = [node if names[node.name] == 1 else before for node, before in zip(short, nodes, strict=True)]
     names = Counter(node.name for node in longer)
@@ -261,14 +266,6 @@ def _named(nodes: list[GangNode]) -> tuple[GangNode, ...]:
 def _bare(name: str) -> str:
     """Without full stops: launchers cut names at the first one."""
     return name.replace(".", "-").replace(":", "-")
-
-
-def _short(name: str) -> str:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return name.partition(".")[0]
-    return name
 
 
 def _hosts(nodes: tuple[GangNode, ...]) -> str:

@@ -56,7 +56,7 @@ def check(script: str, queue: QueueSettings) -> None:
 def output_rules(record: JobRecord, script: str, settings: OutputSettings) -> OutputRules:
     """The rules for a job. What its script writes to stdout and stderr comes in any case."""
     request = record.request
-    names = {expand(name, record, record.host) for name in (request.stdout, request.stderr) if name}
+    names = {expand(name, record) for name in (request.stdout, request.stderr) if name}
     return _rules(script, settings, frozenset(names - {NULL_DEVICE}))
 
 

@@ -44,6 +44,7 @@ def describe(record: JobRecord, events: Sequence[JobEvent], now: float) -> dict[
         "run": record.run,
         "task_id": record.task_id,
         "host": record.host,
+        "nodes": list(record.node_names),
         "working_directory": record.request.working_directory,
         "stdout_file": output,
         "stderr_file": errors,

@@ -103,7 +103,7 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "array_max_tasks": request.array_limit,
         "array_task_id": job.array_index,
         "array_task_string": "",
-        "batch_host": job.host,
+        "batch_host": job.batch_host,
         "billable_tres": float(request.all_resources.cpus),
         "cluster": cluster,
         "command": request.command,
@@ -118,8 +118,12 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "group_id": group_id,
         "group_name": group_name,
         "job_id": job.id,
-        "job_resources": {"allocated_cores": cpus, "allocated_hosts": request.nodes, "nodes": job.host}
-        if job.host
+        "job_resources": {
+            "allocated_cores": cpus,
+            "allocated_hosts": request.nodes,
+            "nodes": job.shown_nodes,
+        }
+        if job.shown_nodes
         else {},
         "job_state": view.word(job),
         "last_sched_evaluation": _whole(job.changed_at),
@@ -128,7 +132,7 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "minimum_cpus_per_node": request.cpus_per_task or 1,
         "name": request.name,
         "node_count": request.nodes,
-        "nodes": job.host,
+        "nodes": job.shown_nodes,
         "partition": request.queue,
         "priority": int(fields.priority(row)),
         "qos": request.qos,
@@ -144,7 +148,7 @@ def _job(row: Entry, cluster: str) -> dict[str, object]:
         "tasks": request.tasks,
         "tasks_per_node": request.tasks_per_node or 0,
         "time_limit": request.wall_time_seconds // 60,
-        "tres_alloc_str": fields.tres(row) if job.phase is not JobPhase.ACCEPTED and job.host else "",
+        "tres_alloc_str": fields.tres(row) if job.phase is not JobPhase.ACCEPTED and job.shown_nodes else "",
         "tres_per_job": f"gres:gpu:{resources.gpus}" if request.gpus_given else "",
         "tres_per_node": fields.gpus(row).replace("N/A", ""),
         "tres_req_str": fields.tres(row),

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.slurm import documents, entries, selecting, times, values, view
@@ -211,6 +210,9 @@ def _lines(options: Parsed, invocation: Invocation, provider: JobProvider, now: 
             script = None if options.has("allocations") else script_line(record)
             if script is not None and (not wanted or "" in wanted or "batch" in wanted):
                 lines.append(script)
+    if (text := options.value("nodelist")) is not None:
+        there = selecting.on_nodes(text)
+        lines = [record for record in lines if there(record.job)]
     return lines
 
 
@@ -309,9 +311,6 @@ def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
     if (text := options.value("qos")) is not None:
         classes = frozenset(word.lower() for word in values.parse_list(text))
         jobs = [job for job in jobs if job.request.qos in classes]
-    if (text := options.value("nodelist")) is not None:
-        hosts = frozenset(hostlist.expand(text))
-        jobs = [job for job in jobs if job.host in hosts]
     return jobs
 
 

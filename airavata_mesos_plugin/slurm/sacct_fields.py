@@ -36,10 +36,15 @@ def line(entry: Entry, cluster: str) -> Line:
 
 
 def script_line(record: Line) -> Line | None:
-    """The record of an attempt's script; None when the attempt never started."""
-    if record.job.started_at is None:
+    """The record of an attempt's script, which runs on the first node; None when it never started."""
+    job = record.job
+    if job.started_at is None:
         return None
-    return replace(record, state=view.batch_state(record.job), batch=True)
+    state = view.batch_state(job)
+    if job.request.nodes > 1:
+        there = job.request.model_copy(update={"nodes": 1})
+        job = replace(job, request=there, node_list=job.batch_host)
+    return replace(record, entry=replace(record.entry, job=job), state=state, batch=True)
 
 
 _ENDS = {
@@ -62,6 +67,7 @@ def past_line(
         started_at=past.started_at,
         ended_at=past.ended_at,
         host=past.host,
+        node_list=past.node_list,
         exit_code=past.exit_code,
         signal=past.signal,
         wait_reason="",
@@ -182,7 +188,7 @@ _FIELDS: dict[str, Field] = {
     **dict.fromkeys(("MinCPU", "MinCPUNode", "MinCPUTask"), _empty(10)),
     "NCPUS": Field(10, lambda line: view.cpus(line.job)),
     "NNodes": Field(8, lambda line: str(line.job.request.nodes)),
-    "NodeList": Field(15, lambda line: line.job.host or "None assigned"),
+    "NodeList": Field(15, lambda line: line.job.shown_nodes or "None assigned"),
     "NTasks": Field(8, lambda line: "1" if line.batch else ""),
     "Partition": _of_job(10, lambda line: line.job.request.queue),
     "Priority": _of_job(10, lambda line: squeue_fields.priority(line.entry)),
@@ -280,7 +286,7 @@ def document(record: Line) -> dict[str, object]:
         "job_id": job.id,
         "name": request.name,
         "mcs": {"label": ""},
-        "nodes": job.host or "None assigned",
+        "nodes": job.shown_nodes or "None assigned",
         "partition": request.queue,
         "priority": int(squeue_fields.priority(record.entry)),
         "qos": request.qos,

@@ -195,6 +195,8 @@ def _targets(
     if any(wanted is not None and not wanted for wanted in conditions):
         return []
     jobs = selecting.find(provider, names, selection) if names else provider.jobs(selection)
+    if (text := options.value("nodelist")) is not None:
+        jobs = list(filter(selecting.on_nodes(text), jobs))
     return sorted((job for job in jobs if _fits(job, options)), key=lambda job: job.id)
 
 
@@ -205,7 +207,6 @@ def _fits(job: JobRecord, options: Parsed) -> bool:
             (_words(options, "account"), job.request.account),
             (_words(options, "qos"), job.request.qos),
             (_words(options, "reservation"), job.request.reservation),
-            (_words(options, "nodelist"), job.host),
         )
     )
 

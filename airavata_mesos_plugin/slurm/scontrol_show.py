@@ -97,8 +97,8 @@ def _job(entry: Entry, frame: Frame, details: bool) -> list[str]:
         f"Partition={request.queue} AllocNode:Sid={request.submit_host or '(null)'}:0",
         f"ReqNodeList={placement.shown_hosts(request.constraints) or '(null)'}"
         f" ExcNodeList={placement.shown_hosts(request.constraints, excluded=True) or '(null)'}",
-        f"NodeList={job.host}",
-        *([f"BatchHost={job.host}"] if job.host else []),
+        f"NodeList={job.shown_nodes}",
+        *([f"BatchHost={job.batch_host}"] if job.batch_host else []),
         f"NumNodes={request.nodes} NumCPUs={cpus:g} NumTasks={request.tasks}"
         f" CPUs/Task={request.cpus_per_task or 1} ReqB:S:C:T=0:0:*:*",
         f"TRES={fields.tres(entry)}",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pwd
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord, array_indexes
 from airavata_mesos_plugin.slurm import values, view
 from airavata_mesos_plugin.slurm.session import JobProvider
@@ -106,6 +107,24 @@ def _user(entry: str) -> str | None:
         return pwd.getpwnam(entry).pw_name
     except (KeyError, OverflowError, ValueError):
         return None
+
+
+def on_nodes(text: str) -> Callable[[JobRecord], bool]:
+    """Whether a job has one of the nodes of a list such as ``node[1-3],other``.
+
+    A node goes by its name in full, which sinfo shows, and by its name without the domain, which nodes of
+    parallel jobs have.
+    """
+    wanted = frozenset(hostlist.expand(text))
+    bare = frozenset(hostlist.without_domain(name) for name in wanted)
+
+    def has(job: JobRecord) -> bool:
+        return any(
+            name in wanted or name in bare or hostlist.without_domain(name) in wanted
+            for name in job.node_names
+        )
+
+    return has
 
 
 def states(text: str) -> frozenset[JobPhase]:

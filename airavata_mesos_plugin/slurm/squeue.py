@@ -197,7 +197,6 @@ def _select(options: Parsed, invocation: Invocation, provider: JobProvider, comp
         phases = view.phases_of("RUNNING")
     people = _people(options, invocation, provider, complaints)
     partition = options.value("partition")
-    _check_nodes(options.value("nodelist"), provider)
     selection = JobSelection(
         names=None if names is None else frozenset(values.parse_list(names)),
         users=people,
@@ -214,6 +213,7 @@ def _select(options: Parsed, invocation: Invocation, provider: JobProvider, comp
         if len(ids) == 1 and not selecting.family(provider, [ids[0].id]):
             raise CommandFailed("slurm_load_jobs error: Invalid job id specified")
         jobs = selecting.find(provider, ids, selection)
+    _check_nodes(options.value("nodelist"), provider, jobs)
     return _Chosen(_fitting(jobs, options), ids)
 
 
@@ -314,14 +314,18 @@ def _people(
     return found
 
 
-def _check_nodes(text: str | None, provider: JobProvider) -> None:
-    """Refuse the name of no node, if any node is known."""
+def _check_nodes(text: str | None, provider: JobProvider, jobs: list[JobRecord]) -> None:
+    """Refuse the name of no node, if any node is known; any name that a job shows will do."""
     if text is None:
         return
     clusters = {queue.cluster for queue in provider.settings.queues}
     known = {node.name for cluster in clusters for node in provider.nodes(cluster)}
+    if not known:
+        return
+    known.update([hostlist.without_domain(name) for name in known])
+    known.update(name for job in jobs for name in job.node_names)
     for name in hostlist.expand(text):
-        if known and name not in known:
+        if name not in known:
             raise CommandFailed(f"squeue: error: Invalid node name {name}")
 
 
@@ -332,8 +336,7 @@ def _fitting(jobs: list[JobRecord], options: Parsed) -> list[JobRecord]:
             wanted = frozenset(values.parse_list(text))
             jobs = [job for job in jobs if value(job) in wanted]
     if (text := options.value("nodelist")) is not None:
-        hosts = frozenset(hostlist.expand(text))
-        jobs = [job for job in jobs if job.host in hosts]
+        jobs = list(filter(selecting.on_nodes(text), jobs))
     return jobs
 
 

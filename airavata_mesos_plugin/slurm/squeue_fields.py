@@ -77,7 +77,7 @@ def priority(row: Entry) -> str:
 
 def file_name(row: Entry, text: str) -> str:
     """The absolute name of a file of the job."""
-    name = expand(text, row.job, row.job.host or "%N")
+    name = expand(text, row.job, "%N")
     return name if name.startswith("/") else f"{row.job.request.working_directory}/{name}"
 
 
@@ -113,7 +113,7 @@ LETTERS: dict[str, Field[Entry]] = {
     "y": _always("NICE", "0"),
     "z": _always("S:C:T", "*:*:*"),
     "A": Field("JOBID", lambda row: str(row.id)),
-    "B": Field("EXEC_HOST", lambda row: row.job.host or "n/a"),
+    "B": Field("EXEC_HOST", lambda row: row.job.batch_host or "n/a"),
     "C": Field("CPUS", lambda row: view.cpus(row.job)),
     "D": Field("NODES", lambda row: str(row.job.request.nodes)),
     "E": Field("DEPENDENCY", lambda row: _null(dependency(row))),
@@ -125,7 +125,7 @@ LETTERS: dict[str, Field[Entry]] = {
     "K": Field("ARRAY_TASK_ID", Entry.tasks),
     "L": Field("TIME_LEFT", _time_left),
     "M": Field("TIME", lambda row: values.duration(view.run_time(row.job, row.now))),
-    "N": Field("NODELIST", lambda row: row.job.host),
+    "N": Field("NODELIST", lambda row: row.job.shown_nodes),
     "O": _always("CONTIGUOUS", "0"),
     "P": Field("PARTITION", lambda row: row.job.request.queue),
     "Q": Field("PRIORITY", priority),
@@ -227,7 +227,7 @@ STEP_LETTERS: dict[str, Field[Entry]] = {
     "U": LETTERS["U"],
     "M": LETTERS["M"],
     "S": LETTERS["S"],
-    "N": LETTERS["N"],
+    "N": Field("NODELIST", lambda row: row.job.batch_host),
     "A": Field("NTASKS", lambda _row: "1"),
     "b": _always("GRES", "(null)"),
     "l": LETTERS["l"],

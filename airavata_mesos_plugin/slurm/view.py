@@ -138,7 +138,7 @@ def place(job: JobRecord) -> str:
     """The last column of squeue: hosts, or the reason in parentheses."""
     if job.phase in (JobPhase.FAILED, JobPhase.TIMEOUT) or word(job) == "PENDING":
         return f"({reason(job)})"
-    return job.host
+    return job.shown_nodes
 
 
 def run_time(job: JobRecord, now: float) -> float:

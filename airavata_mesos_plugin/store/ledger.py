@@ -37,6 +37,7 @@ _CHANGEABLE = frozenset(
         "native_state",
         "task_id",
         "host",
+        "node_list",
         "agent_id",
         "outcome",
         "exit_code",
@@ -61,7 +62,7 @@ _FORGOTTEN: dict[str, object] = {
     ),
     **dict.fromkeys(
         [
-            *("native_state", "task_id", "host", "agent_id", "reason", "pending_reason"),
+            *("native_state", "task_id", "host", "node_list", "agent_id", "reason", "pending_reason"),
             *("cancel_requested_by", "requeue_requested_by", "dependency"),
         ],
         "",
@@ -190,7 +191,7 @@ class Ledger(LedgerReader):
             }
             if new_run > before.run:
                 changes.update(started_at=None, ended_at=None, outcome=None, exit_code=None, signal=None)
-                changes.update(host="", agent_id="", task_id="")
+                changes.update(host="", node_list="", agent_id="", task_id="")
             changes.update(reason=reason, pending_reason="")
             changes.update(fields)
             self._update(cursor, job_id, changes)
@@ -221,7 +222,7 @@ class Ledger(LedgerReader):
             now = self._clock.now()
             if state:
                 cursor.execute(
-                    "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         job_id,
                         before.attempt,
@@ -230,6 +231,7 @@ class Ledger(LedgerReader):
                         before.started_at,
                         before.ended_at if before.ended_at is not None else now,
                         before.host,
+                        before.node_list,
                         before.exit_code,
                         before.signal,
                     ),

@@ -62,6 +62,7 @@ CREATE TABLE jobs (
     native_state TEXT NOT NULL DEFAULT '',
     task_id TEXT NOT NULL DEFAULT '',
     host TEXT NOT NULL DEFAULT '',
+    node_list TEXT NOT NULL DEFAULT '',
     agent_id TEXT NOT NULL DEFAULT '',
     outcome TEXT,
     exit_code INTEGER,
@@ -99,6 +100,7 @@ CREATE TABLE attempts (
     started_at REAL,
     ended_at REAL,
     host TEXT NOT NULL,
+    node_list TEXT NOT NULL,
     exit_code INTEGER,
     signal INTEGER,
     PRIMARY KEY (job_id, attempt)
@@ -171,6 +173,7 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         native_state=row["native_state"],
         task_id=row["task_id"],
         host=row["host"],
+        node_list=row["node_list"],
         agent_id=row["agent_id"],
         outcome=JobPhase(row["outcome"]) if row["outcome"] else None,
         exit_code=row["exit_code"],
@@ -204,6 +207,7 @@ def to_attempt(row: sqlite3.Row) -> PastAttempt:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         host=row["host"],
+        node_list=row["node_list"],
         exit_code=row["exit_code"],
         signal=row["signal"],
     )

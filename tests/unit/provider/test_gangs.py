@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -66,9 +67,10 @@ def test_the_job_runs_when_the_last_node_has_come(
     ]
     assert answer["variables"]["SLURM_JOB_NODELIST"] == "agent-[1-3]"
     record = stage.job(job_id)
-    assert (record.phase, record.host, record.pending_reason) == (JobPhase.RUNNING, "agent-[1-3]", "")
+    assert (record.phase, record.node_list, record.pending_reason) == (JobPhase.RUNNING, "agent-[1-3]", "")
+    assert record.host == "agent1.example.org"
     stage.turn()
-    assert stage.job(job_id).host == "agent-[1-3]"
+    assert (stage.job(job_id).node_list, stage.job(job_id).host) == ("agent-[1-3]", "agent1.example.org")
     assert says(stage, job_id, 2) == answer
 
 
@@ -204,6 +206,19 @@ def test_a_first_node_that_was_replaced_means_a_lost_job(
     record = stage.job(job_id)
     assert record.phase is JobPhase.LOST
     assert "the first node, agent-1, was lost" in record.reason
+
+
+def test_each_attempt_keeps_its_nodes(stage: ProviderStage, scripted_scheduler: ScriptedScheduler) -> None:
+    job_id = queued(stage, scripted_scheduler, nodes=2)
+    says(stage, job_id, 0)
+    says(stage, job_id, 1)
+    stage.provider.control.requeue(job_id, "somebody", os.geteuid())
+    scripted_scheduler.job_goes(stage.job(job_id).key, Look("KILLED", kill_seen=True))
+    stage.wait_for_phase(job_id, JobPhase.ACCEPTED)
+    record = stage.job(job_id)
+    assert (record.attempt, record.node_list, record.node_names) == (2, "", ())
+    (past,) = stage.provider.past_attempts([job_id])
+    assert (past.node_list, past.host, past.state) == ("agent-[1-2]", "agent1.example.org", "REQUEUED")
 
 
 def test_tasks_are_spread_over_nodes() -> None:

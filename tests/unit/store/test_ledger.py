@@ -106,12 +106,16 @@ def test_a_late_report_changes_nothing(ledger: Ledger) -> None:
 def test_a_rerun_forgets_the_run_before(ledger: Ledger) -> None:
     accept(ledger)
     ledger.advance(
-        1, JobPhase.RUNNING, source="aurora", fields={"host": "node1", "task_id": "t1", "started_at": 5.0}
+        1,
+        JobPhase.RUNNING,
+        source="aurora",
+        fields={"host": "node1", "node_list": "node[1-2]", "task_id": "t1", "started_at": 5.0},
     )
     record = ledger.advance(
         1, JobPhase.QUEUED, source="aurora", run=1, reason="Rescheduled", fields={"task_id": "t2"}
     )
     assert record is not None
+    assert (record.node_list, record.node_names) == ("", ())
     assert (record.run, record.phase, record.host, record.task_id, record.started_at) == (
         1,
         JobPhase.QUEUED,

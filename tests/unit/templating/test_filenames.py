@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -63,11 +64,26 @@ def a_record(**request: Any) -> JobRecord:
     ],
 )
 def test_patterns(pattern: str, name: str) -> None:
-    assert expand(pattern, a_record(), "node1") == name
+    assert expand(pattern, replace(a_record(), host="node1.example.org")) == name
 
 
 def test_values_are_not_patterns() -> None:
-    assert expand("%x", a_record(name="%j %N %%"), "node1") == "%j %N %%"
+    record = replace(a_record(name="%j %N %%"), host="node1")
+    assert expand("%x", record) == "%j %N %%"
+
+
+@pytest.mark.parametrize(
+    ("host", "node_list", "name"),
+    [
+        ("", "", "log-?"),
+        ("10.0.0.7", "", "log-10.0.0.7"),
+        ("fd00::7", "", "log-fd00::7"),
+        ("agent-2.example.org", "agent-[1-3]", "log-agent-1"),
+        ("agent-7.example.org", "agent-7.example.org,agent-7.example.net", "log-agent-7.example.org"),
+    ],
+)
+def test_the_node_is_the_one_that_runs_the_script(host: str, node_list: str, name: str) -> None:
+    assert expand("log-%N", replace(a_record(), host=host, node_list=node_list), "?") == name
 
 
 def test_a_name_without_host_is_one_part() -> None:
