@@ -87,9 +87,9 @@ def doctor(
         checks = diagnosis.examine(context, resource)
     else:
         from airavata_mesos_plugin.cli import ssh_diagnosis  # its library takes longer to load than the rest
-        from airavata_mesos_plugin.cli.ssh_session import Target
+        from airavata_mesos_plugin.cli.ssh_session import target
 
-        checks = ssh_diagnosis.examine(Target.parse(ssh), identity, bin_path)
+        checks = ssh_diagnosis.examine(target(ssh), identity, bin_path)
     if as_json:
         view.print_json([{"subject": c.subject, "ok": c.ok, "detail": c.detail} for c in checks])
     else:

@@ -52,8 +52,9 @@ def sftp_checks(settings: ProviderSettings, cluster: ClusterSettings) -> Iterato
 def _trouble(sftp: SftpSettings, user: str, host: str) -> str:
     """What is wrong with one account of an agent; empty when nothing is."""
     # Only here: SSH takes a while to load.
+    from airavata_mesos_plugin.sandbox.sftp.login import Target
     from airavata_mesos_plugin.sandbox.sftp.session import Session
-    from airavata_mesos_plugin.sandbox.sftp.ssh import Target, connect
+    from airavata_mesos_plugin.sandbox.sftp.ssh import connect
 
     try:
         connection = connect(Target(user, host, sftp.port), sftp, SILENCE_SECONDS)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from airavata_mesos_plugin.cli.ssh_session import Answer, CopyFailed, Silence, SshSession, Target, connect
+from airavata_mesos_plugin.cli.ssh_session import Answer, CopyFailed, Silence, SshSession, connect
 from airavata_mesos_plugin.errors import AiravataMesosError
+from airavata_mesos_plugin.sandbox.sftp.login import Target
 from airavata_mesos_plugin.schedulers.base import Check
 from airavata_mesos_plugin.slurm.place import MARK, ON_PATH
 

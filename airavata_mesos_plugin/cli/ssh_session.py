@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import paramiko
 
 from airavata_mesos_plugin.errors import (
-    AuthenticationFailed,
-    ConfigurationError,
     InvalidRequest,
     ProtocolError,
     Unreachable,
 )
+from airavata_mesos_plugin.sandbox.sftp.login import Identity, Target, log_in
 
 CONNECT_SECONDS = 15.0
 COMMAND_SECONDS = 30.0
@@ -28,25 +26,13 @@ _SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 _TARGET = re.compile(r"(?P<user>[^@\s:]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?")
 
 
-@dataclass(frozen=True)
-class Target:
-    """An account of a host."""
-
-    user: str
-    host: str
-    port: int = 22
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """From ``user@host`` or ``user@host:port``. Raises InvalidRequest."""
-        found = _TARGET.fullmatch(text)
-        port = int(found["port"] or 22) if found else 0
-        if found is None or not 0 < port < 65536:
-            raise InvalidRequest(f"{text!r} is not user@host or user@host:port")
-        return cls(found["user"], found["host"].strip("[]"), port)
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}"
+def target(text: str) -> Target:
+    """From ``user@host`` or ``user@host:port``. Raises InvalidRequest."""
+    found = _TARGET.fullmatch(text)
+    port = int(found["port"] or 22) if found else 0
+    if found is None or not 0 < port < 65536:
+        raise InvalidRequest(f"{text!r} is not user@host or user@host:port")
+    return Target(found["user"], found["host"].strip("[]"), port)
 
 
 @dataclass(frozen=True)
@@ -155,67 +141,19 @@ def connect(target: Target, identity: Path | None, known_hosts: Path | None = No
     """
     own = known_hosts or Path.home() / ".ssh" / "known_hosts"
     client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_Refuse(target, own))
     for path in (_SYSTEM_KNOWN_HOSTS, own):
         if path.exists():
             client.load_system_host_keys(str(path))
     try:
-        _log_in(client, target, identity, own)
+        with_key = Identity(
+            identity,
+            when_locked="load the key into ssh-agent and leave --identity out",
+            when_refused=", or name another key with --identity",
+        )
+        log_in(client, target, with_key, own, CONNECT_SECONDS)
         yield SshSession(client)
     finally:
         client.close()
-
-
-def _log_in(client: paramiko.SSHClient, target: Target, identity: Path | None, known_hosts: Path) -> None:
-    try:
-        client.connect(
-            target.host,
-            target.port,
-            target.user,
-            key_filename=str(identity) if identity else None,
-            allow_agent=identity is None,
-            look_for_keys=identity is None,
-            timeout=CONNECT_SECONDS,
-            banner_timeout=CONNECT_SECONDS,
-            auth_timeout=CONNECT_SECONDS,
-        )
-    except paramiko.BadHostKeyException as error:
-        raise AuthenticationFailed(
-            f"{target.host} shows another host key ({error.key.fingerprint}) than {known_hosts} has",
-            advice="somebody may listen in; if the host was installed anew, replace its line",
-        ) from error
-    except paramiko.PasswordRequiredException as error:
-        raise ConfigurationError(
-            "the private key has a passphrase", advice="load it into ssh-agent and leave --identity out"
-        ) from error
-    except paramiko.AuthenticationException as error:
-        raise AuthenticationFailed(
-            f"{target} does not accept the key{f' {identity}' if identity else 's of this account'}",
-            advice=f"add its public half to ~/.ssh/authorized_keys of {target.user}, or name another key"
-            " with --identity",
-        ) from error
-    except paramiko.SSHException as error:
-        raise Unreachable(f"no SSH connection to {target}: {error}") from error
-    except OSError as error:
-        raise Unreachable(
-            f"no SSH connection to {target}: {error.strerror or error}",
-            advice="is the address right, and does a firewall let the connection through?",
-        ) from error
-
-
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    """Whoever shows a key that nobody has compared is not trusted."""
-
-    def __init__(self, target: Target, known_hosts: Path) -> None:
-        self._target = target
-        self._known_hosts = known_hosts
-
-    def missing_host_key(self, _client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:
-        raise AuthenticationFailed(
-            f"the host key of {hostname} is not known; it shows {key.get_name()} {key.fingerprint}",
-            advice="compare that with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` on the host, then run:"
-            f" ssh-keyscan -p {self._target.port} {self._target.host} >> {self._known_hosts}",
-        )
 
 
 def _text(data: bytes) -> str:

@@ -11,8 +11,9 @@ from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import SftpSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, ProtocolError, TransferError
 from airavata_mesos_plugin.sandbox.abort import Abort
+from airavata_mesos_plugin.sandbox.sftp.login import Target
 from airavata_mesos_plugin.sandbox.sftp.session import Session
-from airavata_mesos_plugin.sandbox.sftp.ssh import Target, connect
+from airavata_mesos_plugin.sandbox.sftp.ssh import connect
 
 _LOOK_SECONDS = 0.1  # how often an abort is looked for while all connections are in use
 

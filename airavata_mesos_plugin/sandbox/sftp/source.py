@@ -31,9 +31,9 @@ from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.paths import components, escape
+from airavata_mesos_plugin.sandbox.sftp.login import Target
 from airavata_mesos_plugin.sandbox.sftp.pool import SftpPool
 from airavata_mesos_plugin.sandbox.sftp.session import Session
-from airavata_mesos_plugin.sandbox.sftp.ssh import Target
 from airavata_mesos_plugin.sandbox.sftp.wire import Attributes
 from airavata_mesos_plugin.sandbox.source import Body, Entry, Origin, Transfers
 

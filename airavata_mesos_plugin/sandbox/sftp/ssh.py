@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import paramiko
 
 from airavata_mesos_plugin.config import SftpSettings
 from airavata_mesos_plugin.errors import (
-    AiravataMesosError,
-    AuthenticationFailed,
     ConfigurationError,
     ProtocolError,
     TransferError,
-    Unreachable,
 )
+from airavata_mesos_plugin.sandbox.sftp.login import Identity, Target, log_in, reason
 from airavata_mesos_plugin.sandbox.sftp.pipe import PacketPipe
 
 WINDOW_BYTES = 16 * 1024 * 1024
@@ -28,18 +24,6 @@ PACKET_BYTES = 256 * 1024
 """Largest piece of a channel's data: each one costs some time of the interpreter, whatever its size."""
 
 _LOG = "airavata_mesos_plugin.ssh"
-
-
-@dataclass(frozen=True)
-class Target:
-    """An account of a host."""
-
-    user: str
-    host: str
-    port: int = 22
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}"
 
 
 class SshConnection:
@@ -76,8 +60,9 @@ def connect(target: Target, settings: SftpSettings, silence_seconds: float) -> S
     logging.getLogger(_LOG).setLevel(logging.CRITICAL)
     try:
         _load_known_hosts(client, settings.known_hosts)
-        client.set_missing_host_key_policy(_Refuse(target, settings.known_hosts))
-        _log_in(client, target, settings)
+        identity = Identity(settings.key, when_locked="make a key without one, for this use alone")
+        seconds = settings.connect_timeout_seconds
+        log_in(client, target, identity, settings.known_hosts, seconds, _transport)
         channel = _sftp_channel(client, target, settings)
         channel.settimeout(silence_seconds)
     except BaseException:
@@ -91,7 +76,7 @@ def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
         client.load_system_host_keys(str(path))
     except (OSError, ValueError, paramiko.SSHException) as error:
         raise ConfigurationError(
-            f"cannot read the host keys in {path}: {_reason(error)}",
+            f"cannot read the host keys in {path}: {reason(error)}",
             advice="make the file with ssh-keyscan, and compare what it found with the hosts",
         ) from error
 
@@ -107,50 +92,6 @@ def _transport(sock: Any, **options: Any) -> paramiko.Transport:
     return transport
 
 
-def _log_in(client: paramiko.SSHClient, target: Target, settings: SftpSettings) -> None:
-    seconds = settings.connect_timeout_seconds
-    try:
-        client.connect(
-            target.host,
-            target.port,
-            target.user,
-            key_filename=str(settings.key),
-            allow_agent=False,
-            look_for_keys=False,
-            timeout=seconds,
-            banner_timeout=seconds,
-            auth_timeout=seconds,
-            transport_factory=_transport,
-        )
-    except AiravataMesosError:
-        raise
-    except paramiko.BadHostKeyException as error:
-        raise AuthenticationFailed(
-            f"{target.host} shows the host key {_fingerprint(error.key)}, and {settings.known_hosts} has"
-            " another one",
-            advice="somebody may listen in; if the host was installed anew, compare its key, then replace the"
-            " line",
-        ) from error
-    except paramiko.PasswordRequiredException as error:
-        raise ConfigurationError(
-            f"the private key {settings.key} has a passphrase", advice="make one without, for this use alone"
-        ) from error
-    except paramiko.AuthenticationException as error:
-        raise AuthenticationFailed(
-            f"{target} does not accept the key {settings.key}",
-            advice=f"add its public half to ~/.ssh/authorized_keys of {target.user} on {target.host}",
-        ) from error
-    except (FileNotFoundError, PermissionError) as error:
-        raise ConfigurationError(
-            f"cannot read the private key {settings.key}: {error.strerror}", advice="check sftp.key"
-        ) from error
-    except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
-        raise Unreachable(
-            f"no SSH connection to {target}: {_reason(error)}",
-            advice="check that sshd runs there and that a firewall lets us through",
-        ) from error
-
-
 def _sftp_channel(client: paramiko.SSHClient, target: Target, settings: SftpSettings) -> paramiko.Channel:
     transport = client.get_transport()
     if transport is None:
@@ -162,33 +103,7 @@ def _sftp_channel(client: paramiko.SSHClient, target: Target, settings: SftpSett
         channel.invoke_subsystem("sftp")
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise ProtocolError(
-            f"{target} offers no SFTP: {_reason(error)}",
+            f"{target} offers no SFTP: {reason(error)}",
             advice="its sshd_config needs the line: Subsystem sftp internal-sftp",
         ) from error
     return channel
-
-
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    """Whoever shows a key that nobody has compared is not trusted."""
-
-    def __init__(self, target: Target, known_hosts: Path) -> None:
-        self._target = target
-        self._known_hosts = known_hosts
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:  # noqa: ARG002
-        raise AuthenticationFailed(
-            f"the host key of {hostname} is not in {self._known_hosts}; the host shows {_fingerprint(key)}",
-            advice="compare that with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` on the host, then run:"
-            f" ssh-keyscan -p {self._target.port} {self._target.host} >> {self._known_hosts}",
-        )
-
-
-def _fingerprint(key: paramiko.PKey) -> str:
-    return f"{key.get_name()} {key.fingerprint}"
-
-
-def _reason(error: BaseException) -> str:
-    text = ""
-    with contextlib.suppress(AttributeError):
-        text = error.strerror or ""  # type: ignore[attr-defined]
-    return text or str(error) or type(error).__name__

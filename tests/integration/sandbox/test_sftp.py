@@ -26,9 +26,9 @@ from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.origins import SFTP, sftp_details
 from airavata_mesos_plugin.sandbox.outputs.fetch import Fetcher
+from airavata_mesos_plugin.sandbox.sftp.login import Target
 from airavata_mesos_plugin.sandbox.sftp.pool import SftpPool
 from airavata_mesos_plugin.sandbox.sftp.source import SftpSource, SftpSources
-from airavata_mesos_plugin.sandbox.sftp.ssh import Target
 from airavata_mesos_plugin.sandbox.source import Entry, Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress
 from tests.contract.ssh_host import free_port, make_key
