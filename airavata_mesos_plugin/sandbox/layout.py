@@ -12,6 +12,9 @@ from airavata_mesos_plugin.sandbox_names import THERMOS_LOGS as THERMOS_LOGS
 
 RESULT_FILE = f"{CONTROL_DIRECTORY}/result"
 
+NODES = "nodes"
+"""Directory in a working directory for the outputs of the nodes of a parallel job but the first one."""
+
 DIGEST_FILE = f"{CONTROL_DIRECTORY}/inputs.sha256"
 """What the archive with the inputs says about itself."""
 
@@ -39,6 +42,18 @@ def part_name(base: str, job_id: int) -> str:
         return name
     # Two long names may begin alike, so what is cut off is replaced by a digest of the whole.
     return f".{hashlib.sha256(os.fsencode(base)).hexdigest()}{ending}"
+
+
+def nodes_directory(job_id: int) -> str:
+    """What stands for `NODES` when the job has something of its own with that name."""
+    return f"{NODES}-{job_id}"
+
+
+def fetch_number(job_id: int, node: int = 0) -> int:
+    """What the fetch of a node's outputs is called in the names of manifest and part files: the first node's
+    as the job, and no other one as any job.
+    """
+    return job_id + node * 10**14
 
 
 def part_owner(name: str) -> int | None:

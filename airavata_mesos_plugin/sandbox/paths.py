@@ -7,11 +7,11 @@ hold any other byte; bytes that are not UTF-8 are surrogates, as everywhere in P
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -70,9 +70,9 @@ class Root:
     several threads. OSErrors that mean neither a link nor something in the way pass through.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, dir_fd: int | None = None) -> None:
         """Open the directory. Raises OSError when it is not there or is no directory."""
-        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
 
     def __enter__(self) -> Root:
         return self
@@ -88,7 +88,7 @@ class Root:
         if fd >= 0:
             os.close(fd)
 
-    @contextmanager
+    @contextlib.contextmanager
     def parent(self, name: str, make_mode: Callable[[str], int] | None = None) -> Iterator[tuple[int, str]]:
         """Descriptor of the directory that holds ``name`` and the last component.
 
@@ -131,6 +131,30 @@ class Root:
     def make_directory(self, name: str, make_mode: Callable[[str], int]) -> None:
         """Make the directory and those above it. One that is there already is left as it is."""
         os.close(self._walk(components(name), make_mode))
+
+    def below(self, name: str, make_mode: Callable[[str], int] | None = None) -> Root:
+        """The directory ``name`` as a root of its own, which is to be closed too. Makes directories, and
+        raises, as `parent` does.
+        """
+        fd = self._walk(components(name), make_mode)
+        try:
+            return Root(".", dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    @property
+    def mode(self) -> int:
+        """The permission bits of the directory."""
+        return os.fstat(self._fd).st_mode & 0o777
+
+    def prune(self, name: str) -> None:
+        """Remove the directory ``name`` and those above it, as far as they are empty. Repeatable."""
+        parts = components(name)
+        with contextlib.suppress(OSError, UnsafePath, AlreadyExists):
+            while parts:
+                with self.parent("/".join(parts)) as (fd, base):
+                    os.rmdir(base, dir_fd=fd)
+                parts.pop()
 
     def open_directory(self, name: str = "") -> int:
         """A descriptor for listing; the empty name is the root itself. The caller closes it."""

@@ -83,10 +83,12 @@ class UserFiles(PathRights, Protocol):
         rules: OutputRules = EVERYTHING,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
+        into: str = "",
+        keep: bool = False,
     ) -> FetchReport:
         """As `fetch.Fetcher.fetch`, with its errors."""
 
-    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
+    def give_up_fetch(self, directory: str, job_id: int, into: str = "") -> tuple[int, int]:
         """As `fetch.give_up`, with its errors."""
 
     def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:

@@ -172,6 +172,8 @@ class AccountFiles:
         rules: OutputRules = EVERYTHING,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
+        into: str = "",
+        keep: bool = False,
     ) -> FetchReport:
         origin = relayed(origin)
         rules_text = json.dumps(rules.to_document()).encode("ascii")
@@ -183,6 +185,8 @@ class AccountFiles:
             "details": origin.details,
             "directory": directory,
             "job_id": job_id,
+            "into": into,
+            "keep": keep,
             "rules": len(rules_text),
         }
 
@@ -200,8 +204,8 @@ class AccountFiles:
                 more = _More(sockets=stack.enter_context(served(source)))
             return decode_report(self._ask(head, body, cancel, alive, more).body)
 
-    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
-        answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id})
+    def give_up_fetch(self, directory: str, job_id: int, into: str = "") -> tuple[int, int]:
+        answer = self._ask({"kind": "give_up", "directory": directory, "job_id": job_id, "into": into})
         return answer.number("files"), answer.number("bytes")
 
     def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:

@@ -62,14 +62,23 @@ class OwnFiles(OwnPaths):
         rules: OutputRules = EVERYTHING,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
+        into: str = "",
+        keep: bool = False,
     ) -> FetchReport:
-        listed = snapshot.Snapshot.from_json(snapshot_text)
         return self._fetcher.fetch(
-            origin, Path(directory), listed, job_id=job_id, rules=rules, progress=progress, cancel=cancel
+            origin,
+            Path(directory),
+            snapshot.Snapshot.from_json(snapshot_text),
+            job_id=job_id,
+            rules=rules,
+            progress=progress,
+            cancel=cancel,
+            into=into,
+            keep=keep,
         )
 
-    def give_up_fetch(self, directory: str, job_id: int) -> tuple[int, int]:
-        return give_up(directory, job_id)
+    def give_up_fetch(self, directory: str, job_id: int, into: str = "") -> tuple[int, int]:
+        return give_up(directory, job_id, into)
 
     def receive(self, directory: str, name: str, chunks: Iterable[bytes]) -> str:
         return push.receive(directory, name, chunks)

@@ -25,11 +25,13 @@ def encode_report(report: FetchReport) -> bytes:
         "left_out_count": report.left_out_count,
         "excluded": report.excluded,
         "present": report.present,
+        "size": report.size,
+        "has_nodes": report.has_nodes,
         "result": None
         if result is None
         else [
             *(result.exit_code, result.timed_out, result.started_at, result.ended_at, result.signal),
-            result.reason,
+            *(result.node_lost, result.reason),
         ],
     }
     return json.dumps(document).encode("ascii")
@@ -48,13 +50,14 @@ def decode_report(body: bytes) -> FetchReport:
         document = json.loads(body)
         result = document["result"]
         if result is not None:
-            code, timed_out, started_at, ended_at, signal, reason = result
+            code, timed_out, started_at, ended_at, signal, node_lost, reason = result
             result = WrapperResult(
                 exit_code=int(code),
                 timed_out=bool(timed_out),
                 started_at=float(started_at),
                 ended_at=float(ended_at),
                 signal=None if signal is None else int(signal),
+                node_lost=bool(node_lost),
                 reason=clean(str(reason)),
             )
         return FetchReport(
@@ -66,6 +69,8 @@ def decode_report(body: bytes) -> FetchReport:
             left_out_count=int(document["left_out_count"]),
             excluded=int(document["excluded"]),
             present=int(document["present"]),
+            size=int(document["size"]),
+            has_nodes=bool(document["has_nodes"]),
         )
 
 

@@ -170,13 +170,15 @@ class Worker:
                 rules=rules,
                 progress=lambda progress: told.__setitem__(slice(None), [progress]),
                 cancel=hung_up,
+                into=request.text("into"),
+                keep=request.flag("keep"),
             )
         stream.send({"kind": "done"}, encode_report(report))
 
     def _give_up(self, request: wire.Frame, stream: _Stream) -> None:
         directory = request.text("directory")
         with _signs_of_life(stream, directory):
-            files, size = self._files.give_up_fetch(directory, request.number("job_id"))
+            files, size = self._files.give_up_fetch(directory, request.number("job_id"), request.text("into"))
         stream.send({"kind": "done", "files": files, "bytes": size})
 
 

@@ -7,8 +7,9 @@ try go on where an earlier one was broken off.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TypeVar
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import FetchSettings
-from airavata_mesos_plugin.errors import NotFound, TransferError, UnsafePath
+from airavata_mesos_plugin.errors import AlreadyExists, NotFound, TransferError, UnsafePath
 from airavata_mesos_plugin.sandbox import layout, result
 from airavata_mesos_plugin.sandbox.abort import Abort
 from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
@@ -55,10 +56,11 @@ class Progress:
 class FetchReport:
     """What a fetch did.
 
-    ``files`` and ``bytes`` were brought now, ``present`` files had come with earlier tries. ``left_out``
-    holds names as the source gave them (use `paths.escape` to show them) and the reasons, at most
-    `MOST_LEFT_OUT` of ``left_out_count``; ``excluded`` files are not wanted and not among them. ``result``
-    is None when the wrapper left none.
+    ``files`` and ``bytes`` were brought now, ``present`` files had come with earlier tries; all of them have
+    ``size`` bytes. ``has_nodes``: the job has something of its own called `layout.NODES`. ``left_out`` holds
+    names as the source gave them (use `paths.escape` to show them) and the reasons, at most `MOST_LEFT_OUT`
+    of ``left_out_count``; ``excluded`` files are not wanted and not among them. ``result`` is None when the
+    wrapper left none.
     """
 
     files: int
@@ -69,6 +71,8 @@ class FetchReport:
     left_out_count: int = 0
     excluded: int = 0
     present: int = 0
+    size: int = 0
+    has_nodes: bool = False
 
 
 class Fetcher:
@@ -105,18 +109,21 @@ class Fetcher:
         rules: OutputRules = EVERYTHING,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
+        into: str = "",
+        keep: bool = False,
     ) -> FetchReport:
         """Bring everything that is new or changed since ``snapshot`` into ``working_directory``.
 
         Files that cannot or must not be written are named in the report; everything else is there, whole,
         when this returns. Repeatable: after an error, files that arrived are not fetched again, and large
-        ones go on where they were if the source can do that; after success everything is fetched anew. An
-        address alone as ``origin`` means the files API. ``progress`` is called from the calling thread,
-        some times a second.
+        ones go on where they were if the source can do that; after success everything is fetched anew,
+        unless ``keep`` was set: then the manifest is the caller's to remove. An address alone as ``origin``
+        means the files API. ``progress`` is called from the calling thread, some times a second. ``into``
+        names a directory of the working directory which stands for it; it is made if something comes.
 
-        Raises SandboxGone when the sandbox has been collected; TransferError, Unreachable, Refused or
-        ProtocolError when not all could be brought over, also when ``cancel`` was set: files that are
-        there already stay.
+        Raises UnsafePath or AlreadyExists when ``into`` cannot be made; SandboxGone when the sandbox has been
+        collected; TransferError, Unreachable, Refused or ProtocolError when not all could be brought over,
+        also when ``cancel`` was set: files that are there already stay.
         """
         started = self._clock.monotonic()
         if isinstance(origin, SandboxAddress):
@@ -125,12 +132,14 @@ class Fetcher:
             try:
                 manifest = Manifest(root, job_id, origin)
                 try:
-                    place = Place(root, job_id, manifest)
-                    transfer = self._run(source, place, snapshot, job_id, rules, progress, cancel)
+                    with _target(root, into) as target:
+                        place = Place(target, job_id, manifest)
+                        transfer = self._run(source, place, snapshot, job_id, rules, progress, cancel)
                     ended = _result(source)
                 finally:
                     manifest.close()
-                manifest.remove()
+                if not keep:
+                    manifest.remove()
             except OSError as error:
                 raise local_error(error, layout.manifest_name(job_id)) from error
         made = transfer.plan
@@ -144,6 +153,10 @@ class Fetcher:
             left_out_count=len(left_out),
             excluded=made.excluded,
             present=made.present,
+            size=made.size,
+            has_nodes=made.has_nodes
+            or layout.NODES in {file.name for file in snapshot.files}
+            or layout.NODES in {link.name for link in snapshot.links},
         )
 
     def _run(
@@ -184,16 +197,23 @@ class Fetcher:
         return transfer
 
 
-def give_up(working_directory: str | Path, job_id: int) -> tuple[int, int]:
+def give_up(working_directory: str | Path, job_id: int, into: str = "") -> tuple[int, int]:
     """No other try will follow: remove part files and manifest.
 
-    Returns how many files and bytes had arrived, as the manifest tells; they stay. Repeatable. Raises
-    TransferError.
+    Returns how many files and bytes had arrived, as the manifest tells; they stay. ``into`` as for the fetch.
+    Repeatable. Raises TransferError.
     """
     with _open(working_directory) as root:
         arrived = read_counts(root, job_id)
-        remove_parts(root, job_id)
         try:
+            if not into:
+                remove_parts(root, job_id)
+            else:
+                with (
+                    contextlib.suppress(FileNotFoundError, UnsafePath, AlreadyExists),
+                    root.below(into) as target,
+                ):
+                    remove_parts(target, job_id)
             root.remove(layout.manifest_name(job_id))
         except OSError as error:
             raise local_error(error, layout.manifest_name(job_id)) from error
@@ -208,6 +228,20 @@ def _open(working_directory: str | Path) -> Root:
             f"cannot open the working directory {escape(str(working_directory))}: {error.strerror}",
             advice="the outputs stay in the sandbox until the agent collects it",
         ) from error
+
+
+@contextlib.contextmanager
+def _target(root: Root, into: str) -> Iterator[Root]:
+    """The directory that files go into."""
+    if not into:
+        yield root
+        return
+    mode = root.mode | 0o700
+    try:
+        with root.below(into, lambda _: mode) as target:
+            yield target
+    finally:
+        root.prune(into)
 
 
 def _progress(transfer: Transfer) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.outputs.changes import Changes
 from airavata_mesos_plugin.sandbox.outputs.links import InnerLink, inner_links
 from airavata_mesos_plugin.sandbox.outputs.listing import Listing
@@ -29,6 +30,8 @@ class Plan:
     present: int = 0  # files that an earlier try has brought
     present_bytes: int = 0
     no_room: list[Entry] = field(default_factory=list)  # those that do not fit on the disk now
+    size: int = 0  # bytes of all files that are wanted, also of those that are there
+    has_nodes: bool = False  # something of it has the name that is for the outputs of other nodes
 
     @property
     def bytes(self) -> int:
@@ -48,6 +51,12 @@ def make(listing: Listing, changes: Changes, rules: OutputRules, place: Place, s
     plan.links = [
         link for link in kept if rules.takes(link.entry.name) and not changes.is_same_link(link.entry)
     ]
+    plan.size = sum(entry.size for entry in chosen)
+    plan.has_nodes = any(
+        entry.name.partition("/")[0] == layout.NODES
+        for entries in (chosen, plan.directories, [link.entry for link in plan.links])
+        for entry in entries
+    )
     missing = []
     for entry in chosen:
         if place.has(entry):

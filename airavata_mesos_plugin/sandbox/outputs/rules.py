@@ -18,7 +18,8 @@ class OutputRules:
 
     ``include`` holds groups of patterns, each of which a file has to match; ``exclude`` those of which it
     must match none. ``essential`` names come in any case: patterns and the limits for all files together
-    do not keep them away. Limits are bytes and numbers; None for no limit.
+    do not keep them away. Limits are bytes and numbers; None for no limit. ``used`` is what other sandboxes
+    of the same job have taken of those for all files together.
     """
 
     include: tuple[tuple[str, ...], ...] = ()
@@ -27,6 +28,8 @@ class OutputRules:
     total_bytes: int | None = None
     files: int | None = None
     essential: frozenset[str] = frozenset()
+    used_bytes: int = 0
+    used_files: int = 0
     _included: tuple[GitIgnoreSpec, ...] = field(init=False, repr=False, compare=False)
     _excluded: tuple[GitIgnoreSpec, ...] = field(init=False, repr=False, compare=False)
 
@@ -62,8 +65,8 @@ class OutputRules:
             ]
             chosen = [entry for entry in chosen if entry.size <= limit]
         total = sum(entry.size for entry in chosen)
-        if (self.files is None or len(chosen) <= self.files) and (
-            self.total_bytes is None or total <= self.total_bytes
+        if (self.files is None or self.used_files + len(chosen) <= self.files) and (
+            self.total_bytes is None or self.used_bytes + total <= self.total_bytes
         ):
             return chosen
         return self._within(chosen, left_out)
@@ -74,10 +77,10 @@ class OutputRules:
 
     def _within(self, files: list[Entry], left_out: list[tuple[str, str]]) -> list[Entry]:
         kept: list[Entry] = []
-        size = 0
+        size = self.used_bytes
         for entry in sorted(files, key=lambda entry: (entry.name not in self.essential, entry.size)):
             if entry.name not in self.essential:
-                if self.files is not None and len(kept) >= self.files:
+                if self.files is not None and self.used_files + len(kept) >= self.files:
                     left_out.append((entry.name, f"more than the {self.files} files that a job may have"))
                     continue
                 if self.total_bytes is not None and size + entry.size > self.total_bytes:
@@ -97,6 +100,8 @@ class OutputRules:
             "total_bytes": self.total_bytes,
             "files": self.files,
             "essential": sorted(self.essential),
+            "used_bytes": self.used_bytes,
+            "used_files": self.used_files,
         }
 
     @classmethod
@@ -109,6 +114,8 @@ class OutputRules:
             total_bytes=_limit(document["total_bytes"]),
             files=_limit(document["files"]),
             essential=frozenset(str(name) for name in _sequence(document["essential"])),
+            used_bytes=int(str(document["used_bytes"])),
+            used_files=int(str(document["used_files"])),
         )
 
 

@@ -149,6 +149,18 @@ def test_a_fetch_follows_its_rules(files: AccountFiles, work: Path, agent: Sandb
     assert {path.name for path in work.iterdir()} == {"input", "a.dat"}
 
 
+def test_a_fetch_into_a_directory_is_remembered(files: AccountFiles, work: Path, agent: SandboxAgent) -> None:
+    sandbox, address = agent.sandbox()
+    (sandbox / "a.dat").write_text("12345")
+    origin, snapshot = Origin("files_api", address), Snapshot(taken_at=1.0).to_json()
+    for present in (0, 1):
+        report = files.fetch(origin, str(work), snapshot, job_id=7, into="nodes/n2", keep=True)
+        assert (report.files, report.present, report.size) == (1 - present, present, 5)
+    assert (work / "nodes/n2/a.dat").read_text() == "12345"
+    assert files.give_up_fetch(str(work), 7, "nodes/n2") == (1, 5)
+    assert {path.name for path in work.iterdir()} == {"input", "nodes"}
+
+
 def test_a_fetch_tells_how_far_it_is_and_can_be_given_up(
     files: AccountFiles, work: Path, agent: SandboxAgent
 ) -> None:
@@ -336,7 +348,7 @@ def frame(head: object, body: bytes = b"") -> bytes:
 
 def report(**changes: object) -> bytes:
     good = {"files": 1, "bytes": 1, "left_out": [], "seconds": 1, "result": None}
-    good |= {"left_out_count": 0, "excluded": 0, "present": 0}
+    good |= {"left_out_count": 0, "excluded": 0, "present": 0, "size": 1, "has_nodes": False}
     return json.dumps({**good, **changes}).encode()
 
 
