@@ -1,8 +1,11 @@
-"""Makes a lost ledger again from what the schedulers know of our active jobs.
+"""Makes a lost ledger again from what the schedulers know of our jobs.
 
 `job_metadata` says what metadata carries: all of the request that counts for a job which a scheduler has. The
 script is read again where sbatch found it. The submitter's environment is lost, and so is who asked for the
 end of a job. Jobs that no scheduler had yet stood nowhere else.
+
+A scheduler that is a part of this daemon has lost its records as well (`schedulers.base.TakesOver`). Jobs
+that are over are restored from such a one too, as long as their outputs are still to be fetched.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from airavata_mesos_plugin import hostlist
 from airavata_mesos_plugin.config import ProviderSettings
 from airavata_mesos_plugin.errors import AiravataMesosError, ConfigurationError, InvalidRequest, NotFound
 from airavata_mesos_plugin.job_metadata import PREFIX, labels_in, rest_in, said_in, unescaped
-from airavata_mesos_plugin.jobs import JobKey, JobRequest, array_indexes
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, array_indexes
 from airavata_mesos_plugin.provider.parts import Parts
-from airavata_mesos_plugin.schedulers.base import KeepsMetadata, KnownJob
+from airavata_mesos_plugin.provider.remains import nodes_of, to_be_fetched
+from airavata_mesos_plugin.schedulers.base import KeepsMetadata, KnownJob, TakesOver, TaskObservation
 from airavata_mesos_plugin.store import restoring
 
 SCRIPT_LOST = """#!/bin/sh
@@ -79,6 +84,7 @@ def rebuild(
         )
     candidates = [one for one in _ours(parts) if only_ledger in (None, one.said.get("ledger", ""))]
     active = [one for one in candidates if one.known.active]
+    over = [one for one in candidates if not one.known.active and one.known.task is not None]
     ledgers = sorted({one.said.get("ledger", "") for one in active} - {parts.ledger.instance})
     if len(ledgers) > 1 and only_ledger is None:
         raise InvalidRequest(
@@ -86,13 +92,35 @@ def rebuild(
             advice="choose one with --ledger",
         )
     newest: dict[int, _Candidate] = {}
-    for one in sorted(active, key=lambda one: one.attempt):
+    for one in sorted([*over, *active], key=lambda one: (one.known.active, one.attempt)):
         newest[one.job_id] = one
-    found = [_restored(parts, one, dry_run, channels) for _, one in sorted(newest.items())]
-    if candidates and not dry_run:
-        # Ids of jobs that are over are not used again: the schedulers still know some of their names.
-        restoring.begin_after(parts.ledger, max(one.job_id for one in candidates))
+    _check_takeovers(parts, candidates)
+    # What is half restored would be ended as unknown.
+    with parts.ledger.together():
+        found = []
+        for _, one in sorted(newest.items()):
+            restored = _restored(parts, one, dry_run, channels)
+            if restored is not None:
+                found.append(restored)
+        if candidates and not dry_run:
+            _take_over(parts, candidates, {one.key for one in found if not one.problem})
+            # Ids of jobs that are over are not used again: the schedulers still know some of their names.
+            restoring.begin_after(parts.ledger, max(one.job_id for one in candidates))
     return found
+
+
+def _check_takeovers(parts: Parts, candidates: Collection[_Candidate]) -> None:
+    for cluster, scheduler in parts.schedulers.items():
+        if isinstance(scheduler, TakesOver):
+            scheduler.may_take_over([one.known.key for one in candidates if one.cluster == cluster])
+
+
+def _take_over(parts: Parts, candidates: Collection[_Candidate], restored: Collection[JobKey]) -> None:
+    for cluster, scheduler in parts.schedulers.items():
+        if isinstance(scheduler, TakesOver):
+            ours = [one.known for one in candidates if one.cluster == cluster]
+            ended = [known.key for known in ours if not known.active and known.key in restored]
+            scheduler.take_over([known.key for known in ours], ended)
 
 
 def _ours(parts: Parts) -> Iterator[_Candidate]:
@@ -112,7 +140,8 @@ def _number(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text[:19]) < 2**53
 
 
-def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) -> Restored:
+def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) -> Restored | None:
+    """What became of one job; None for one that is over and needs nothing."""
     said = one.said
     result = Restored(
         one.job_id, one.known.key, one.cluster, said.get("user", ""), unescaped(said.get("directory", ""))
@@ -122,12 +151,31 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) ->
         files = parts.files_of(request.uid)
         now = parts.clock.now()
         snapshot = files.take_snapshot(request.working_directory, now, {request.name})
+        accepted = said.get("accepted", "")
+        accepted_at = float(accepted) if _number(accepted) else now
+        task = _task(parts, one, request)
+        record = JobRecord(
+            one.job_id,
+            request,
+            JobPhase.QUEUED,
+            one.cluster,
+            one.known.key,
+            one.attempt,
+            task.run if task is not None else 0,
+            accepted_at=accepted_at,
+            changed_at=now,
+            host=task.host if task is not None else "",
+        )
+        if not one.known.active and (task is None or not to_be_fetched(parts, record, task, snapshot)):
+            return None
+        nodes = None
+        if request.nodes > 1 and task is not None and task.phase is JobPhase.RUNNING:
+            nodes = nodes_of(parts, record, task)
         script = _script(parts, request)
         if script == SCRIPT_LOST:
             result = replace(result, lost="its script")
         if dry_run:
             return result
-        accepted = said.get("accepted", "")
         entered = restoring.restore(
             parts.ledger,
             one.job_id,
@@ -137,15 +185,29 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) ->
             cluster=one.cluster,
             key=one.known.key,
             attempt=one.attempt,
+            run=record.run,
+            node_list=hostlist.in_order([node.name for node in nodes]) if nodes else "",
             array=_array(said),
             channels=channels(request, script),
-            accepted_at=float(accepted) if _number(accepted) else now,
+            accepted_at=accepted_at,
             now=now,
             reason=f"restored from the metadata of {one.known.key}",
         )
+        if entered and nodes:
+            parts.ledger.gangs.keep(one.job_id, one.attempt, nodes)
     except AiravataMesosError as error:
         return replace(result, problem=str(error))
-    return result if entered else replace(result, problem="the ledger has a job with this id")
+    if entered:
+        return result
+    return replace(result, problem="the ledger has a job with this id") if one.known.active else None
+
+
+def _task(parts: Parts, one: _Candidate, request: JobRequest) -> TaskObservation | None:
+    """The job's newest task, where that matters: asked for if it was not told."""
+    if one.known.task is not None or request.nodes == 1:
+        return one.known.task
+    scheduler, key = parts.schedulers[one.cluster], one.known.key
+    return None if isinstance(scheduler, TakesOver) else scheduler.poll([key]).get(key)
 
 
 def _array(said: Mapping[str, str]) -> tuple[int, int] | None:

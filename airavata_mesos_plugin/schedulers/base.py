@@ -8,7 +8,7 @@ whole call are raised (see `errors`); errors of one job are in that job's result
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -33,6 +33,14 @@ class CallResult:
 
 
 @dataclass(frozen=True)
+class NodeTask:
+    """The task of one node of a job over several nodes; empty where it never was anywhere."""
+
+    task_id: str = ""
+    agent_id: str = ""
+
+
+@dataclass(frozen=True)
 class TaskObservation:
     """What the scheduler says about the newest task of a job.
 
@@ -53,6 +61,7 @@ class TaskObservation:
     message: str = ""
     kill_seen: bool = False  # the scheduler was asked, by anybody, to kill this task
     metadata: tuple[tuple[str, str], ...] = ()  # what the job's configuration says of itself
+    nodes: tuple[NodeTask, ...] = ()  # of a job over several nodes: the newest task of each, in their order
 
 
 @dataclass(frozen=True)
@@ -90,12 +99,16 @@ class Check:
 
 @dataclass(frozen=True)
 class KnownJob:
-    """A job that the scheduler has, or still remembers, with what its configuration says of it."""
+    """A job that the scheduler has, or still remembers, with what its configuration says of it.
+
+    ``task`` is its newest task, where that is known.
+    """
 
     key: JobKey
     active: bool
     metadata: tuple[tuple[str, str], ...]
     resources: Resources
+    task: TaskObservation | None = None
 
 
 @runtime_checkable
@@ -106,6 +119,26 @@ class KeepsMetadata(Protocol):
         """The jobs of a role, ended ones as long as they are remembered. Repeatable.
 
         Raises when the scheduler could not be asked.
+        """
+
+
+@runtime_checkable
+class TakesOver(Protocol):
+    """A scheduler whose own records were lost with the ledger. Both calls are repeatable, and for a process
+    that asks for no jobs besides.
+    """
+
+    def may_take_over(self, keys: Collection[JobKey]) -> None:
+        """Look whether these of the `KeepsMetadata.known_jobs` can be taken over.
+
+        Raises InvalidRequest when they cannot: somebody else may be following them.
+        """
+
+    def take_over(self, keys: Collection[JobKey], ended: Collection[JobKey]) -> None:
+        """Follow from now on what has these jobs, with everything that is under way there.
+
+        Of jobs that are over those in ``ended`` are remembered. Durable on return. Raises as `may_take_over`,
+        and LedgerError.
         """
 
 
@@ -204,7 +237,8 @@ class Scheduler(ABC):
 
     @abstractmethod
     def sandboxes(self, tasks: Sequence[TaskObservation]) -> dict[JobKey, SandboxAddress]:
-        """Where the files of these tasks are. Repeatable. Tasks that never had a host are missing.
+        """Where the files of these tasks are: one for each key. Repeatable. Tasks that never had a host are
+        missing.
 
         Raises SandboxGone only through the later access: an address is no promise that files exist.
         """

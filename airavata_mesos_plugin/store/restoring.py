@@ -25,6 +25,8 @@ def restore(
     cluster: str,
     key: JobKey,
     attempt: int,
+    run: int,
+    node_list: str,
     array: tuple[int, int] | None,
     channels: Collection[str],
     accepted_at: float,
@@ -33,7 +35,8 @@ def restore(
 ) -> bool:
     """Enter a job that a scheduler has, as one that waits there; monitoring finds out the rest.
 
-    ``array`` is the id of the array that it is a task of, and its index. Airavata is told on ``channels``.
+    ``array`` is the id of the array that it is a task of, and its index; ``node_list`` names the nodes of a
+    job over several that has begun. Airavata is told on ``channels``.
     False when the ledger has a job with this id, so a repeat is harmless. Durable on return.
     """
     with ledger._writing() as cursor:
@@ -41,13 +44,13 @@ def restore(
             return False
         cursor.execute(
             "INSERT INTO jobs (id, job_name, user, queue, request, phase, cluster, role, environment,"
-            " key_name, attempt, run, accepted_at, changed_at, array_id, array_index, array_limit)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+            " key_name, attempt, run, node_list, accepted_at, changed_at, array_id, array_index, array_limit)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(job_id, request.name, request.user, request.queue),
                 request.model_dump_json(exclude_defaults=True),
                 *(JobPhase.QUEUED.value, cluster, key.role, key.environment, key.name),
-                *(attempt, accepted_at, now, *(array or (None, None)), request.array_limit),
+                *(attempt, run, node_list, accepted_at, now, *(array or (None, None)), request.array_limit),
             ),
         )
         cursor.execute("INSERT INTO payloads VALUES (?, ?, ?, '')", (job_id, script, snapshot))

@@ -123,6 +123,22 @@ class Framework:
         with self._lock:
             return [job for job in self._book.jobs.values() if job.key.role == role]
 
+    def take_over(self, framework_id: str | None, jobs: Sequence[TrackedJob]) -> None:
+        """Jobs that its records lack, and the id to subscribe with (None: as it is). Durable on return.
+
+        Repeatable: jobs that are known stay as they are. Not to be called once there is a subscription.
+        Raises LedgerError.
+        """
+        with self._lock:
+            if framework_id is not None:
+                self._book.set_framework(framework_id)
+            self._book.add([job for job in jobs if job.key not in self._book.jobs])
+
+    def idle(self) -> bool:
+        """Whether it has no job that has not ended."""
+        with self._lock:
+            return all(job.ended is not None for job in self._book.jobs.values())
+
     def id_of(self, task_id: str) -> str | None:
         """Id of the framework that launched a task; None when that is not known."""
         with self._lock:

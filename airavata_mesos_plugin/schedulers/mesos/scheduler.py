@@ -6,7 +6,7 @@ import os
 import pwd
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.config import ClusterSettings
@@ -40,7 +40,9 @@ from airavata_mesos_plugin.schedulers.mesos.limits import Limits
 from airavata_mesos_plugin.schedulers.mesos.link import MasterLink
 from airavata_mesos_plugin.schedulers.mesos.master import MesosMaster
 from airavata_mesos_plugin.schedulers.mesos.runner import Runner
+from airavata_mesos_plugin.schedulers.mesos.takeover import Takeover
 from airavata_mesos_plugin.schedulers.mesos.taskinfo import framework_info
+from airavata_mesos_plugin.schedulers.mesos.tracking import TrackedJob
 from airavata_mesos_plugin.schedulers.retry import Retrier, RetryPolicy
 
 SANDBOX = "sandbox"
@@ -85,6 +87,9 @@ class MesosScheduler(Scheduler):
             clock,
             connect_seconds=settings.connect_timeout_seconds,
             call_seconds=settings.call_timeout_seconds,
+        )
+        self._takeover = Takeover(
+            self.master, settings.mesos.framework_name, settings.authentication.user, clock
         )
         self._diagnosis = Diagnosis(settings, clock, self.master, self._leader, self._away)
         self._framework: Framework | None = None
@@ -193,7 +198,9 @@ class MesosScheduler(Scheduler):
             if agent_url is None:
                 continue
             # The executor of a command is called after its task; the framework's id may have changed since.
-            framework = self._framework.id_of(task.task_id) if self._framework is not None else None
+            framework = self._takeover.id_of(task.task_id)
+            if framework is None and self._framework is not None:
+                framework = self._framework.id_of(task.task_id)
             if framework is None:
                 framework = self.master.framework_id(self._settings.mesos.framework_name)
             path = f"/frameworks/{framework}/executors/{task.task_id}/runs/latest/{SANDBOX}"
@@ -201,21 +208,29 @@ class MesosScheduler(Scheduler):
         return addresses
 
     def known_jobs(self, role: str) -> Sequence[KnownJob]:
-        """See `base.KeepsMetadata`. What the store has: the framework is lost with it."""
-        return [
-            KnownJob(
-                key=job.key,
-                active=job.ended is None,
-                metadata=tuple((note.key, note.value) for note in job.form.metadata),
-                resources=Resources(
-                    cpus=job.form.tasks[0].resources.cpus,
-                    memory_mb=int(job.form.tasks[0].resources.mem),
-                    disk_mb=int(job.form.tasks[0].resources.disk),
-                    gpus=job.form.tasks[0].resources.gpus,
-                ),
-            )
-            for job in self._begin().of_role(role)
-        ]
+        """See `base.KeepsMetadata`. What the store has and, before the first call, what the master tells of
+        frameworks like ours besides: the store may have been lost.
+        """
+        framework = self._own_framework()
+        found = {job.key: job for job in framework.of_role(role)}
+        if not self._subscribes():
+            self._takeover.look()
+            for job in self._takeover.jobs():
+                if job.key.role == role:
+                    found.setdefault(job.key, job)
+        return [_known(job) for job in found.values()]
+
+    def may_take_over(self, keys: Collection[JobKey]) -> None:
+        """See `base.TakesOver`."""
+        self._takeover.framework_of(keys, self._own_framework())
+
+    def take_over(self, keys: Collection[JobKey], ended: Collection[JobKey]) -> None:
+        """See `base.TakesOver`: the framework that has these jobs, with all its tasks."""
+        if self._subscribes():
+            raise InvalidRequest("this process is subscribed: it cannot become another framework")
+        framework = self._own_framework()
+        chosen = self._takeover.framework_of(keys, framework)
+        framework.take_over(chosen, self._takeover.jobs_to_follow(chosen or framework.framework_id, ended))
 
     def capacity(self) -> list[Node]:
         return self.master.nodes()
@@ -232,19 +247,26 @@ class MesosScheduler(Scheduler):
         self._session.close()
         self._master_session.close()
 
-    def _begin(self) -> Framework:
-        if self._framework is None or self._runner is None:
+    def _own_framework(self) -> Framework:
+        if self._framework is None:
             raise ConfigurationError("this process may look at the cluster only: it is not the daemon")
-        self._runner.start()
         return self._framework
+
+    def _begin(self) -> Framework:
+        framework = self._own_framework()
+        if self._runner is not None:
+            self._runner.start()
+        return framework
+
+    def _subscribes(self) -> bool:
+        return self._runner is not None and self._runner.started
 
     def _wake(self) -> None:
         if self._runner is not None:
             self._runner.wake()
 
     def _away(self) -> tuple[float, str] | None:
-        started = self._runner is not None and self._runner.started
-        return self._framework.away() if self._framework is not None and started else None
+        return self._framework.away() if self._framework is not None and self._subscribes() else None
 
     def _checked(self, document: Mapping[str, object]) -> MesosJob:
         form = parse(document)
@@ -256,3 +278,17 @@ class MesosScheduler(Scheduler):
                 advice="add it to mesos.roles of the cluster",
             )
         return form
+
+
+def _known(job: TrackedJob) -> KnownJob:
+    amounts = job.form.tasks[0].resources
+    task = job.observation()
+    return KnownJob(
+        key=job.key,
+        active=job.ended is None,
+        metadata=task.metadata,
+        resources=Resources(
+            cpus=amounts.cpus, memory_mb=int(amounts.mem), disk_mb=int(amounts.disk), gpus=amounts.gpus
+        ),
+        task=task if job.members else None,
+    )

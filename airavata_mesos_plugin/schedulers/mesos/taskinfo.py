@@ -10,6 +10,9 @@ from airavata_mesos_plugin.schedulers.mesos.jobform import ContainerForm, MesosJ
 from airavata_mesos_plugin.schedulers.mesos.matching import Assignment, Offered, Wanted
 from airavata_mesos_plugin.schedulers.mesos.tracking import TrackedJob
 
+KEY_LABEL = "airavata-mesos.key"
+"""Label of every task: the key of its job, as role/environment/name."""
+
 CAPABILITIES = (
     "PARTITION_AWARE",
     "TASK_KILLING_STATE",
@@ -131,7 +134,7 @@ def task_info(job: MesosJob, index: int, task_id: str, place: Assignment) -> dic
         "kill_policy": {"grace_period": {"nanoseconds": int(task.kill_grace_seconds * 1e9)}},
         "labels": {
             "labels": [{"key": note.key, "value": note.value} for note in job.metadata]
-            + [{"key": "airavata-mesos.key", "value": f"{job.role}/{job.environment}/{job.name}"}]
+            + [{"key": KEY_LABEL, "value": f"{job.role}/{job.environment}/{job.name}"}]
         },
     }
     if task.max_completion_seconds is not None:

@@ -148,7 +148,9 @@ class Tending:
         for member, task in zip(job.members, job.form.tasks, strict=False):  # none when it waits again
             if not member.over and now >= self._kills.get(member.task_id, 0.0):
                 self._kills[member.task_id] = now + KILL_AGAIN_SECONDS
-                due.append((member.task_id, member.agent_id, task.kill_grace_seconds))
+                # Of a job that was taken over Mesos itself knows the grace time, and nobody else.
+                grace = None if job.taken_over else task.kill_grace_seconds
+                due.append((member.task_id, member.agent_id, grace))
         return due
 
     def _forget(self) -> None:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
-from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.schedulers.base import NodeTask, TaskObservation
 from airavata_mesos_plugin.schedulers.mesos.jobform import MesosJob
 from airavata_mesos_plugin.states import MESOS_PHASES, MESOS_SOURCES, mesos_phase
 
@@ -76,6 +76,7 @@ class TrackedJob:
     changed_at: float = 0.0
     note: str = ""  # what is to be told while it waits
     framework_id: str = ""  # under which the present launch was made
+    taken_over: bool = False  # made again from what the master told, which is not what it runs
 
     # Asking
 
@@ -134,6 +135,7 @@ class TrackedJob:
             message=speaker.message,
             kill_seen=speaker.killing,
             metadata=metadata,
+            nodes=tuple(NodeTask(m.task_id, m.agent_id) for m in self.members) if len(form.tasks) > 1 else (),
         )
 
     def _speaker(self) -> Member | None:
@@ -208,8 +210,8 @@ class TrackedJob:
         at = max(float(said_at) if isinstance(said_at, (int, float)) else now, self.queued_at)
         at = min(at, max(now, self.queued_at))
         member.changed_at = at
-        member.begun = member.begun or state in _BEGUN or status.get("source") == "SOURCE_EXECUTOR"
-        if state in _RUNS and member.started_at is None:
+        member.begun = member.begun or state in BEGUN or status.get("source") == "SOURCE_EXECUTOR"
+        if state in RUNS and member.started_at is None:
             member.started_at = at
         if self.kill is not None and state in ("TASK_KILLING", "TASK_KILLED"):
             member.killing = True
@@ -243,7 +245,7 @@ class TrackedJob:
             if never_ran:
                 cause.phase, cause.killing = JobPhase.CANCELLED, True
             self.ended = cause.phase
-        elif never_ran and self.relaunches < MOST_RELAUNCHES:
+        elif never_ran and self.relaunches < MOST_RELAUNCHES and not self.taken_over:
             self.relaunches += 1
             # At once the first time: offers that were taken back in the meantime are no trouble at all.
             self._again(now, min(60.0, 0.5 * 2**self.relaunches) - 1.0, cause.message)
@@ -286,12 +288,12 @@ class TrackedJob:
             raise ValueError(f"not the state of a job: {error}") from error
 
 
-_BEGUN = frozenset({"TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
+BEGUN = frozenset({"TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
 _NOWHERE = frozenset({"TASK_ERROR", "TASK_DROPPED", "TASK_GONE"})
-_RUNS = frozenset({"TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
+RUNS = frozenset({"TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
 _KEPT = (
     *("accepted_at", "queued_at", "launch", "relaunches", "failures", "not_before", "kill", "first_end"),
-    *("ended", "changed_at", "note", "framework_id"),
+    *("ended", "changed_at", "note", "framework_id", "taken_over"),
 )
 
 
