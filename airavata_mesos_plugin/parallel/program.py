@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import stat
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 from types import FrameType
@@ -59,6 +61,8 @@ def main(control: Path, arguments: List[str]) -> int:
             signal.signal(number, signal.SIG_IGN)  # what follows must come to its end
         if waiting is not None:
             waiting.close(GRACE_SECONDS)
+            if waiting.sessions:
+                shutil.rmtree(waiting.sessions, ignore_errors=True)
         if place is not None:
             _remove_place(place, control)
 
@@ -80,6 +84,8 @@ def _take_part(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, first.forward)
         return first.run(["/bin/bash", str(control / "run.sh")], dict(os.environ))
+    if [node.address for node in nodes].count(address) > 1:
+        waiting.sessions = tempfile.mkdtemp(prefix="airavata-mesos.")  # short: sockets lie in it
     while not waiting.ended.wait(_LOOK_SECONDS):
         if waiting.silent_seconds() > gang.silence_seconds:
             return _complain("heard nothing of the first node any more", LOST)

@@ -66,6 +66,14 @@ def launchers(control: str, address: str) -> Dict[str, str]:
     return variables
 
 
+def session_directory(directory: str) -> Dict[str, str]:
+    """The variables that make launchers' daemons keep their sockets and files in ``directory``, not in /tmp.
+
+    Open MPI's daemons of one job that share a host fail now and then when each makes the same directory.
+    """
+    return {"OMPI_MCA_orte_tmpdir_base": directory, "PRTE_MCA_prte_tmpdir_base": directory}
+
+
 def interface_of(address: str) -> str:
     """The network interface with this IPv4 address; empty when there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -11,6 +11,7 @@ from typing import IO, Any, Dict, List, Mapping, Optional
 
 from . import processes, wire
 from .gang import Gang
+from .surroundings import session_directory
 
 PIECE = 65536
 """Bytes that are read from a command at once."""
@@ -45,6 +46,7 @@ class WaitingSide:
         self.ended = threading.Event()
         self.joined = False  # the job has begun with this node
         self.name = name
+        self.sessions = ""  # directory for launchers' daemons; empty when /tmp is theirs alone
         self._gang = gang
         self._index = index
         self._place = place
@@ -153,6 +155,8 @@ class WaitingSide:
         for name, value in os.environ.items():
             if name in OWN_VARIABLES or name.startswith(("MESOS_", "LIBPROCESS_")):
                 made[name] = value
+        if self.sessions:
+            made.update(session_directory(self.sessions))
         made[processes.MARKER] = self._gang.marker
         made["SLURM_NODEID"] = str(self._index)
         if self.name:

@@ -29,6 +29,7 @@ def ran(jobs: list[Job], tmp_path: Path) -> Job:
     part toomany; srun -n 7 true; echo $?
     part nonodes; srun -N 4 true; echo $?
     part input; echo word | srun -n 3 bash -c 'read line; echo "$SLURM_PROCID:$line"'
+    part sessions; srun --ntasks-per-node=1 bash -c 'echo $SLURM_NODEID ${{OMPI_MCA_orte_tmpdir_base-none}}'
     part stop; srun -K -n 6 bash -c '[[ $SLURM_PROCID != 5 ]] || exit 9; exec sleep 1000'; echo $?
     """
     job = Job(tmp_path, script)
@@ -77,4 +78,9 @@ def test_srun(ran: Job) -> None:
     assert "Requested node configuration is not available" in err["nonodes"][0]
     assert out["input"] == ["0:word", "1:", "2:"]
     assert out["stop"] == ["143"]
+    # All nodes are one host: only the first one keeps Open MPI's files in the usual place.
+    first, *others = (line.split()[1] for line in out["sessions"])
+    assert first == "none"
+    assert len({*others}) == 2
+    assert not any(Path(directory).exists() for directory in others)
     assert ran.left() == []

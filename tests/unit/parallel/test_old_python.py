@@ -24,6 +24,7 @@ OLD_ENOUGH = frozenset(
         "pathlib",
         "random",
         "select",
+        "shutil",
         "signal",
         "socket",
         "stat",
