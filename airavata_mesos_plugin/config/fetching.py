@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from airavata_mesos_plugin.config.patterns import Patterns
 from airavata_mesos_plugin.config.types import Settings
@@ -33,6 +33,11 @@ class OutputSettings(Settings):
         description="how files come from the agents: files_api: from Mesos; sftp: from sshd on the agents;"
         " shared: the job ran in the working directory; push: agents send them to the daemon",
     )
+    nodes: Literal["first", "all"] = Field(
+        "first",
+        description="of which nodes of a parallel job outputs come back; those of other nodes than the first"
+        " one come into nodes/<node>/; a job script may say otherwise",
+    )
     push_seconds: int = Field(
         600, gt=0, description="for push: how long a job may take to send its outputs at its end"
     )
@@ -47,3 +52,11 @@ class OutputSettings(Settings):
     )
     live_interval_seconds: float = Field(60.0, ge=1, description="between two looks at such files")
     max_files: int | None = Field(None, gt=0, description="how many files of a job come back at most")
+
+    @model_validator(mode="after")
+    def _only_the_first_node_pushes(self) -> OutputSettings:
+        if self.method == "push" and self.nodes == "all":
+            raise ValueError(
+                "nodes: all cannot be had with the method push: of a parallel job only the first node sends"
+            )
+        return self

@@ -61,6 +61,12 @@ class QueueSettings(Settings):
     def _limits_agree(self) -> QueueSettings:
         if self.default_wall_time_minutes > self.max_wall_time_minutes:
             raise ValueError("default_wall_time_minutes is above max_wall_time_minutes")
+        if self.inputs.method == "sftp" and self.max_nodes > 1:
+            raise ValueError(
+                f"the input method sftp serves one node, max_nodes is {self.max_nodes}: the daemon would have"
+                " to write into the sandboxes of nodes that it does not know yet; use http or mesos_fetcher,"
+                " by which nodes fetch their inputs, or shared"
+            )
         if (self.inputs.method == "shared") != (self.outputs.method == "shared"):
             raise ValueError("the method shared is for inputs and outputs together")
         return self

@@ -39,7 +39,9 @@ class Ending:
         self._address = address
 
     def end(self, record: JobRecord, report: FetchReport | None, trouble: str) -> None:
-        """Give a job its final state, or begin it again. ``trouble`` is why there is no report."""
+        """Give a job its final state, or begin it again. ``trouble`` is why there is no report, or why not
+        everything came.
+        """
         outcome = record.outcome
         if outcome is None:  # written together with FETCHING
             raise AssertionError(f"job {record.id} is fetching without an outcome")
@@ -52,7 +54,8 @@ class Ending:
         )
         if result is not None and result.node_lost and outcome is not JobPhase.CANCELLED:
             phase = JobPhase.LOST
-        if trouble and phase is JobPhase.COMPLETED:
+        spoiled = bool(trouble) and phase is JobPhase.COMPLETED
+        if spoiled:
             phase = JobPhase.FAILED  # without its outputs a job is of no use, whatever the task did
         reason = record.reason
         if phase is JobPhase.TIMEOUT:
@@ -61,6 +64,8 @@ class Ending:
             reason = ""
         elif phase is JobPhase.LOST and result is not None:
             reason = result.reason or reason
+        elif spoiled and result is not None:
+            reason = ""  # the script has done its work
         elif phase is JobPhase.FAILED and result is not None:
             reason = result.reason or f"exit code {result.exit_code}"
         elif phase is JobPhase.FAILED and (report is not None or self._told_by_staging(record)):

@@ -14,7 +14,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airavata_mesos_plugin import hostlist
@@ -22,7 +22,7 @@ from airavata_mesos_plugin.errors import InvalidRequest, NotFound
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox.tickets import Purpose
-from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.schedulers.base import NodeTask, TaskObservation
 from airavata_mesos_plugin.store import JobSelection
 from airavata_mesos_plugin.store.gangs import GangNode
 
@@ -105,8 +105,10 @@ class GangDesk:
             if task.phase is JobPhase.RUNNING:
                 return replace(task, phase=JobPhase.QUEUED, started_at=None)
             return task
-        if not gang.task_id and task.task_id:
-            self._parts.ledger.gangs.keep(record.id, record.attempt, gang.nodes, task.task_id)
+        if task.task_id and gang.task_id in ("", task.task_id):
+            nodes = _with_tasks(gang.nodes, task.nodes)
+            if (nodes, task.task_id) != (gang.nodes, gang.task_id):
+                self._parts.ledger.gangs.keep(record.id, record.attempt, nodes, task.task_id)
         elif task.task_id != gang.task_id:
             # The scheduler has replaced the first node. A job that has begun cannot go on with another one.
             return replace(
@@ -244,6 +246,16 @@ def node_of(number: int, said: Mapping[str, object]) -> GangNode:
     if not _NAME.fullmatch(name):
         raise InvalidRequest("the name of a node is that of a host")
     return GangNode(number, name, address, port, run)
+
+
+def _with_tasks(nodes: tuple[GangNode, ...], tasks: Sequence[NodeTask]) -> tuple[GangNode, ...]:
+    """The nodes with the first tasks that were seen of them: a scheduler may replace those of lost nodes."""
+    return tuple(
+        replace(node, task_id=tasks[node.number].task_id, agent_id=tasks[node.number].agent_id)
+        if not node.task_id and node.number < len(tasks)
+        else node
+        for node in nodes
+    )
 
 
 def _same_start(known: GangNode, node: GangNode) -> bool:

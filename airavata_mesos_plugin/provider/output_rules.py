@@ -6,8 +6,11 @@ A job script may have lines, anywhere and each on its own, that begin with ``#AI
     #AIRAVATA-MESOS outputs.exclude=scratch/
     #AIRAVATA-MESOS outputs.live=progress.log
 
+    #AIRAVATA-MESOS outputs.nodes=all
+
 To every other program they are comments. A file comes back when both, queue and job, agree to it; live
-outputs, which come while the job runs, are those that one of them names.
+outputs, which come while the job runs, are those that one of them names. Of which nodes outputs come is the
+word of the script, if it has one.
 """
 
 from __future__ import annotations
@@ -18,22 +21,25 @@ from airavata_mesos_plugin.config import OutputSettings, QueueSettings
 from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.filenames import NULL_DEVICE, expand
 from airavata_mesos_plugin.jobs import JobRecord
+from airavata_mesos_plugin.sandbox.origins import PUSH
 from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 
 _MB = 1024 * 1024
 _DIRECTIVE = re.compile(r"^#AIRAVATA-MESOS[ \t]+outputs\.([^=\s]*)(=?)(.*?)[ \t\r]*$", re.MULTILINE)
-_OURS = ("include", "exclude", "live")
+_OURS = ("include", "exclude", "live", "nodes")
+_NODES = ("first", "all")
 
 
 def directives(script: str) -> dict[str, tuple[str, ...]]:
-    """The patterns in a script, by what they are for. Raises InvalidRequest for lines that say nothing."""
+    """What the lines of a script say, by what it is for. Raises InvalidRequest for lines that say nothing."""
     found: dict[str, list[str]] = {name: [] for name in _OURS}
     for match in _DIRECTIVE.finditer(script):
         name, equals, pattern = match.groups()
-        if name not in found or not equals or not pattern:
+        if name not in found or not equals or not pattern or (name == "nodes" and pattern not in _NODES):
             raise InvalidRequest(
                 f"the line {match[0].strip()!r} of the script cannot be understood",
-                advice=f"write #AIRAVATA-MESOS outputs.{_OURS[1]}=PATTERN, or outputs.{_OURS[0]}=PATTERN",
+                advice="write #AIRAVATA-MESOS outputs.exclude=PATTERN, or outputs.include=PATTERN,"
+                " outputs.live=PATTERN, outputs.nodes=all or outputs.nodes=first",
             )
         found[name].append(pattern)
     return {name: tuple(patterns) for name, patterns in found.items()}
@@ -47,9 +53,21 @@ def live_patterns(script: str, queue: QueueSettings) -> tuple[str, ...]:
     return (*queue.outputs.live, *directives(script)["live"])
 
 
+def all_nodes(script: str, settings: OutputSettings) -> bool:
+    """Whether outputs of all nodes come back, not those of the first one only: the last word of the script
+    counts, else that of the queue. Raises InvalidRequest.
+    """
+    return (settings.nodes, *directives(script)["nodes"])[-1] == "all"
+
+
 def check(script: str, queue: QueueSettings) -> None:
     """Raises InvalidRequest when the rules of a job with this script could not be made later."""
     _rules(script, queue.outputs, frozenset())
+    if queue.outputs.method == PUSH and all_nodes(script, queue.outputs):
+        raise InvalidRequest(
+            f"outputs.nodes=all cannot be had in the queue {queue.name}: only the first node sends outputs",
+            advice="leave that line out, and gather the results on the first node",
+        )
     OutputRules(include=(live_patterns(script, queue),))
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, SandboxGone
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
 from airavata_mesos_plugin.provider.control import Control
 from airavata_mesos_plugin.provider.ending import Ending
-from airavata_mesos_plugin.provider.output_rules import output_rules
+from airavata_mesos_plugin.provider.node_outputs import Gathered, NodeOutputs
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.provider.turns import Turns
 from airavata_mesos_plugin.sandbox import layout, origins
 from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
-from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
 from airavata_mesos_plugin.sandbox.source import Origin
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, TaskObservation
 from airavata_mesos_plugin.store import JobSelection
+from airavata_mesos_plugin.store.gangs import GangNode
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class OutputCollector:
             parts.clock, quick=settings.jobs, long=settings.long_jobs, seconds=settings.long_seconds
         )
         self._ending = Ending(parts, control, self.address)
+        self._nodes = NodeOutputs(parts, self._origin)
         self._lock = threading.Lock()
         self._at_work: dict[int, _Work] = {}
 
@@ -112,7 +113,14 @@ class OutputCollector:
             raise SandboxGone(f"job {record.id} has no sandbox on {record.cluster}") from None
 
     def origin(self, record: JobRecord) -> Origin:
-        """From what the outputs of a job are fetched. Raises SandboxGone as `address` does."""
+        """From what the outputs of a job's first node are fetched. Raises SandboxGone as `address` does."""
+        return self._origin(record, None)
+
+    def _origin(self, record: JobRecord, node: GangNode | None) -> Origin:
+        if node is not None:
+            if not node.task_id:
+                raise SandboxGone(f"the task of node {node.name} was never seen")
+            record = replace(record, task_id=node.task_id, agent_id=node.agent_id)
         method = self._parts.outputs_of(record.request.queue).method
         if method == origins.PUSH:  # the agent need not be known, let alone be reached
             told = origins.push_details(record.request.working_directory, record.id, record.attempt)
@@ -130,16 +138,7 @@ class OutputCollector:
             return True
         self.before(record.id)
         try:
-            files = self._parts.files_of(record.request.uid)
-            report = files.fetch(
-                self.origin(record),
-                record.request.working_directory,
-                self._parts.ledger.snapshot(record.id),
-                job_id=record.id,
-                rules=self._rules(record),
-                progress=work.tell,
-                cancel=work.make_way,
-            )
+            gathered = self._nodes.fetch(record, work.tell, work.make_way)
         except FilesUnavailable as error:  # that says nothing about this job, so it may last
             self._pacing.postpone(record.id)
             log.warning("job %d: its outputs have to wait: %s", record.id, error)
@@ -161,10 +160,28 @@ class OutputCollector:
             self._ending.end(record, None, trouble)
             self._tidy(record)
         else:
-            self._keep(record, report, "")
+            if gathered.missing:
+                if self._missing_may_come(record, gathered):
+                    return False
+                self._give_up(record)
+            self._keep(record, gathered.report, gathered.trouble)
             self._pacing.forget(record.id)
-            self._ending.end(record, report, "")
+            self._ending.end(record, gathered.report, gathered.trouble)
             self._tidy(record)
+        return True
+
+    def _missing_may_come(self, record: JobRecord, gathered: Gathered) -> bool:
+        """Whether to try again for the nodes whose outputs are missing."""
+        failures = self._pacing.postpone(record.id)
+        log.warning("job %d: %s (%d)", record.id, gathered.trouble, failures)
+        result = gathered.report.result
+        if result is not None and result.node_lost:
+            return False  # that ended the job; whoever waits for it to begin again waits in vain for these
+        if failures >= self._parts.settings.fetch.attempts:
+            return False
+        if not any(_may_work_later(record, error) for _, error in gathered.missing):
+            return False
+        self._parts.ledger.note(record.id, source="fetch", reason=f"trying again: {gathered.trouble}")
         return True
 
     def _tidy(self, record: JobRecord) -> None:
@@ -181,15 +198,10 @@ class OutputCollector:
         except (AiravataMesosError, OSError) as error:
             log.warning("job %d: %s stays in its working directory: %s", record.id, name, error)
 
-    def _rules(self, record: JobRecord) -> OutputRules:
-        settings = self._parts.outputs_of(record.request.queue)
-        return output_rules(record, self._parts.ledger.script(record.id), settings)
-
     def _give_up(self, record: JobRecord) -> tuple[int, int]:
         """Clean up after tries that will not be repeated; returns the files and bytes that had arrived."""
         try:
-            files = self._parts.files_of(record.request.uid)
-            return files.give_up_fetch(record.request.working_directory, record.id)
+            return self._nodes.give_up(record)
         except AiravataMesosError as error:
             log.warning("job %d: part files may be left in its directory: %s", record.id, error)
             return 0, 0

@@ -16,13 +16,15 @@ _TABLE = (
 
 @dataclass(frozen=True)
 class GangNode:
-    """One node. ``run`` tells two starts of its program apart."""
+    """One node. ``run`` tells two starts of its program apart; its task is empty until it was seen."""
 
     number: int
     name: str
     address: str
     port: int
     run: str
+    task_id: str = ""
+    agent_id: str = ""
 
 
 @dataclass(frozen=True)

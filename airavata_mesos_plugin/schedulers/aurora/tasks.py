@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from airavata_mesos_plugin.errors import ProtocolError
 from airavata_mesos_plugin.gen.aurora.constants import ACTIVE_STATES
 from airavata_mesos_plugin.gen.aurora.ttypes import ScheduledTask, ScheduleStatus
 from airavata_mesos_plugin.job_metadata import NODES
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
-from airavata_mesos_plugin.schedulers.base import TaskObservation
+from airavata_mesos_plugin.schedulers.base import NodeTask, TaskObservation
 from airavata_mesos_plugin.states import AURORA_PHASES
 
 
@@ -59,7 +60,10 @@ def _fold(key: JobKey, tasks: Sequence[ScheduledTask], now: float) -> TaskObserv
     latest = [newest(found) for found in by_instance.values()]
     # With several instances a restart of any of them begins a new run of the job.
     run = sum(_earlier(task, found) for task, found in zip(latest, by_instance.values(), strict=True))
-    return _observation(key, _first_node(latest) or _speaker(latest), run, now)
+    first = _first_node(latest)
+    if first is None:
+        return _observation(key, _speaker(latest), run, now)
+    return replace(_observation(key, first, run, now), nodes=_nodes(latest))
 
 
 def newest(tasks: Sequence[ScheduledTask]) -> ScheduledTask:
@@ -100,6 +104,14 @@ def _first_node(latest: Sequence[ScheduledTask]) -> ScheduledTask | None:
             notes = task.assignedTask.task.metadata or ()
             return task if any(note.key == NODES for note in notes) else None
     return None
+
+
+def _nodes(latest: Sequence[ScheduledTask]) -> tuple[NodeTask, ...]:
+    known = {task.assignedTask.instanceId or 0: task.assignedTask for task in latest}
+    return tuple(
+        NodeTask(known[number].taskId, known[number].slaveId or "") if number in known else NodeTask()
+        for number in range(max(known) + 1)
+    )
 
 
 def _speaker(latest: Sequence[ScheduledTask]) -> ScheduledTask:
