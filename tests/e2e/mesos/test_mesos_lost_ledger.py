@@ -33,6 +33,9 @@ def lose_ledger(site: MesosSite) -> None:
         path.unlink()
 
 
+EVERYTHING = ["before", "ended", "gang", "kept", "serial"]
+
+
 class Frameworks:
     """What the master tells of those that the site has ever been."""
 
@@ -71,7 +74,13 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
     with running_mesos_site(tmp_path, real_mesos, settings) as site:
         frameworks = Frameworks(site, settings)
         before = site.accepted(f"echo before >> {runs}; echo before > result.txt")
-        site.finished(before, "COMPLETE")
+        kept = site.accepted(f"echo kept >> {runs}; echo first > result.txt")
+        for job in (before, kept):
+            site.finished(job, "COMPLETE")
+        # As if the daemon had died before the outputs of one came; in the other's directory work goes on.
+        for name in ("result.txt", "App.stdout"):
+            (before.directory / name).unlink()
+        (kept.directory / "result.txt").write_text("changed since\n")
         serial = site.accepted(f"echo serial >> {runs}; {waits}; echo serial > result.txt")
         gang = site.accepted(
             JobScript(
@@ -86,7 +95,7 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         ended = site.accepted(f"echo ended >> {runs}; {first}; echo ended > result.txt")
         for job in (serial, gang, ended):
             site.in_phase(job, "running")
-        wait_for(lambda: sorted(lines(runs)), ["before", "ended", "gang", "serial"].__eq__, "the scripts")
+        wait_for(lambda: sorted(lines(runs)), EVERYTHING.__eq__, "the scripts")
         nodes = nodes_of(site, gang)
         lose_ledger(site)
         framework = frameworks.ids()
@@ -96,10 +105,12 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         frameworks.left()
         for option, word in (("--dry-run", "would be restored"), ("--merge", "\trestored")):
             shown = site.cli("rebuild-ledger", option).stdout
-            assert shown.count(word) == 3, shown
+            assert shown.count(word) == 4, shown
         site.start()
-        site.finished(ended, "COMPLETE")
-        assert lines(ended.directory / "result.txt") == ["ended"]
+        for job, name in ((before, "before"), (ended, "ended")):
+            site.finished(job, "COMPLETE")
+            assert lines(job.directory / "result.txt") == [name]
+        assert lines(kept.directory / "result.txt") == ["changed since"]
         for job in (serial, gang):
             site.in_phase(job, "running")
             assert site.airavata.letters(job.job_id) == "R"
@@ -114,4 +125,4 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         site.finished(after, "COMPLETE")
         assert frameworks.ids() == framework
         wait_for(site.tasks, {}.__eq__, "no task left")
-    assert sorted(lines(runs)) == ["before", "ended", "gang", "serial"]
+    assert sorted(lines(runs)) == EVERYTHING
