@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NOT_THERE = """\
 Not to be restored: jobs that no scheduler had yet (held, or waiting for a time, for other jobs or for their
-array's limit), jobs that are over, the environment of submitters, and cancels that were under way."""
+array's limit; on clusters of the kind mesos all that were not launched), jobs that are over and have their
+outputs, the environment of submitters, and cancels that were under way."""
 
 
 @click.command("rebuild-ledger")
