@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Protocol
@@ -17,20 +17,20 @@ from airavata_mesos_plugin.minicluster.launch import Launch
 from airavata_mesos_plugin.minicluster.mesos.agent import Agent, AgentInfo
 from airavata_mesos_plugin.minicluster.mesos.link import Link
 from airavata_mesos_plugin.minicluster.mesos.master import Master
-from airavata_mesos_plugin.minicluster.mesos.task import MesosTask
+from airavata_mesos_plugin.minicluster.mesos.task import MASTER, MesosTask, Status
 from airavata_mesos_plugin.minicluster.scheduler.hosts import Host
-from airavata_mesos_plugin.minicluster.scheduler.resources import Amount, milli
 from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
 
 _LOG = logging.getLogger(__name__)
 _MIB = 1024 * 1024
 _REMOVED = "Agent removed: health check timed out"
 _UNREACHABLE = "Agent unreachable: health check timed out"
+_GONE = "Agent has been marked gone"
 _FORGOTTEN = "Reconciliation: Task is unknown to the agent"
 
 
 class Framework(Protocol):
-    """The scheduler that the agents report to."""
+    """The Aurora scheduler, as the agents see it."""
 
     def add_host(self, host: Host) -> None: ...
 
@@ -38,6 +38,28 @@ class Framework(Protocol):
         """The agent takes no more tasks.  Harmless for an unknown one."""
 
     def status_update(self, task_id: str, mesos_state: str, message: str | None) -> None: ...
+
+    def resources_freed(self) -> None:
+        """There is more room than before on some host."""
+
+
+class Others(Protocol):
+    """All frameworks but Aurora, as the agents see them."""
+
+    def agent_added(self, agent_id: str) -> None:
+        """It is new, or back."""
+
+    def agent_removed(self, agent_id: str, *, returns: bool) -> None:
+        """It takes no more tasks, and its offers are void.  Whether it may come back with its tasks."""
+
+    def status(self, task: MesosTask, status: Status) -> None:
+        """A task of theirs has a new state; the master has noted it."""
+
+    def task_back(self, task: MesosTask, news: Sequence[Status]) -> None:
+        """The agent of a task can be reached again; `news` is what nobody has heard of the task yet."""
+
+    def knows(self, framework_id: str) -> bool:
+        """Whether there is such a framework; the tasks of others are to be ended."""
 
 
 class State(str, Enum):
@@ -75,6 +97,7 @@ class Agents:
         self._clock = clock
         self._master = master
         self._framework: Framework | None = None
+        self.others: Others | None = None
         self.slots: list[Slot] = []
 
     async def start(self, asked: AgentSettings) -> None:
@@ -104,7 +127,6 @@ class Agents:
         free_disk = shutil.disk_usage(self._settings.work_dir).free // _MIB
         info = AgentInfo(
             agent_id=self._master.next_agent_id(),
-            framework_id=self._master.framework_id,
             host=asked.host,
             port=slot.port,
             cpus=float(len(os.sched_getaffinity(0))) if asked.cpus is None else asked.cpus,
@@ -115,9 +137,10 @@ class Agents:
             attributes={"host": (asked.host,), **asked.attributes},
         )
         agent = Agent(info, self._settings, self._clock, slot.link.report)
+        agent.room.on_freed = self._freed
         slot.link.attach(agent)
         slot.routes.clear()
-        slot.routes.update(AgentHttp(agent, self._master.start_time).routes())
+        slot.routes.update(AgentHttp(agent, self._master).routes())
         self._master.agents[info.agent_id] = agent
 
     # The scheduler's side
@@ -135,22 +158,22 @@ class Agents:
             self._framework = None
 
     def _host(self, slot: Slot) -> Host:
-        info = slot.agent.info
-        total = Amount(
-            cpu=milli(info.cpus),
-            ram=info.memory_mb,
-            disk=info.disk_mb,
-            ports=info.ports[1] - info.ports[0] + 1,
-            gpus=info.gpus,
-        )
-        return Host(info.agent_id, info.host, info.attributes, total, info.ports)
+        info, room = slot.agent.info, slot.agent.room
+        return Host(info.agent_id, info.host, info.attributes, room.total, room.port_range, room)
+
+    def _freed(self) -> None:
+        if self._framework is not None:
+            self._framework.resources_freed()
 
     def launch(self, agent_id: str, launch: Launch) -> None:
-        """Raises OSError when the executor cannot be started."""
-        slot = self._slot_of(agent_id)
+        """A task of Aurora.  Raises OSError when the executor cannot be started."""
+        self.send(MesosTask(launch, self._master.framework_id, agent_id))
+
+    def send(self, task: MesosTask) -> None:
+        """A task of any framework to its agent.  Raises OSError when the executor cannot be started."""
+        slot = self._slot_of(task.agent_id)
         if slot is None or slot.state is State.LOST:
-            raise OSError(f"agent {agent_id} is gone")
-        task = MesosTask(launch, self._master.framework_id, agent_id)
+            raise OSError(f"agent {task.agent_id} is gone")
         self._master.add(task)
         try:
             slot.link.launch(task)
@@ -158,42 +181,56 @@ class Agents:
             self._master.forget(task)
             raise
 
-    def kill(self, agent_id: str, task_id: str) -> None:
+    def kill(
+        self, agent_id: str, task_id: str, framework_id: str | None = None, grace: float | None = None
+    ) -> None:
+        """As `Link.kill`; for Aurora unless a framework is named."""
         slot = self._slot_of(agent_id)
         if slot is not None and slot.state is not State.LOST:
-            slot.link.kill(task_id)
+            slot.link.kill((framework_id or self._master.framework_id, task_id), grace)
+
+    def shutdown(self, framework_id: str) -> None:
+        """End all executors of a framework that is gone."""
+        for slot in self.slots:
+            slot.link.shutdown(framework_id)
 
     def reconcile(self, tasks: Iterable[tuple[str, str]]) -> None:
-        """Report the present state of tasks, given as pairs of agent id and task id."""
+        """Report the present state of Aurora's tasks, given as pairs of agent id and task id."""
         for agent_id, task_id in list(tasks):
-            slot = self._slot_of(agent_id)
+            slot, key = self._slot_of(agent_id), (self._master.framework_id, task_id)
             if slot is None or slot.state is State.LOST:
                 self._tell(task_id, "TASK_LOST", _REMOVED)
             elif slot.state is State.PARTITIONED:
                 self._tell(task_id, self._unreachable_state, _UNREACHABLE)
             else:
-                known = slot.agent.task(task_id)
+                known = slot.agent.task(key)
                 if known is not None:
-                    slot.link.report(known, known.message)
-                elif task_id not in self._master.active:  # else the order is still on its way
+                    slot.link.report(known)
+                elif key not in self._master.active:  # else the order is still on its way
                     self._tell(task_id, "TASK_LOST", _FORGOTTEN)
 
     def end_others(self, known: Callable[[str], bool]) -> None:
-        """Kill the tasks that the framework does not know (``known`` says of an id whether it does)."""
+        """Kill the tasks of Aurora that it does not know (``known`` says of an id whether it does)."""
         for task in list(self._master.active.values()):
-            if not known(task.launch.task_id):
+            if self._is_auroras(task) and not known(task.launch.task_id):
                 self.kill(task.agent_id, task.launch.task_id)
 
     def _slot_of(self, agent_id: str) -> Slot | None:
         return next((slot for slot in self.slots if slot.agent.info.agent_id == agent_id), None)
 
+    def _is_auroras(self, task: MesosTask) -> bool:
+        return task.framework_id == self._master.framework_id
+
     def _tell(self, task_id: str, state: str, message: str | None) -> None:
         if self._framework is not None:
             self._framework.status_update(task_id, state, message)
 
-    def _deliver(self, task: MesosTask, state: str, message: str | None) -> None:
+    def _deliver(self, task: MesosTask, status: Status) -> None:
         self._master.updated(task)
-        self._tell(task.launch.task_id, state, message)
+        if self._is_auroras(task):
+            self._tell(task.launch.task_id, status.state, status.message)
+        elif self.others is not None:
+            self.others.status(task, status)
 
     # Faults
 
@@ -221,18 +258,25 @@ class Agents:
             for slot in self.slots
         ]
 
-    async def lose(self, name: str) -> None:
-        """The machine is gone with everything on it: tasks, sandboxes' server, agent id. Harmless when
-        repeated. Raises LookupError."""
+    async def lose(self, name: str, *, gone: bool = False) -> None:
+        """The machine is gone with everything on it: tasks, sandboxes' server, agent id. With `gone` an
+        operator says so to the master, else it takes the agent for unreachable. Harmless when repeated.
+        Raises LookupError."""
         slot = self.slot(name)
         if slot.state is State.LOST:
             return
         slot.state = State.LOST
         slot.link.cut = True
         slot.agent.power_off()
-        self._take_away(slot)
+        self._take_away(slot, gone=gone)
         for task in self._tasks_of(slot):
-            self._deliver(task.mark("TASK_LOST", self._clock.now_ms() / 1000), "TASK_LOST", _REMOVED)
+            if self._is_auroras(task):
+                self._deliver(task.mark(self._by_master("TASK_LOST", _REMOVED)), task.latest)
+            elif gone:
+                status = self._by_master("TASK_GONE_BY_OPERATOR", _GONE, "REASON_AGENT_REMOVED_BY_OPERATOR")
+                self._deliver(task.mark(status), status)
+            else:
+                self._out_of_reach(task)
         await slot.server.stop()
 
     def partition(self, name: str) -> None:
@@ -245,12 +289,21 @@ class Agents:
         slot.link.cut = True
         self._take_away(slot)
         for task in self._tasks_of(slot):
-            # A copy: the agent goes on with its own view.
-            seen = replace(task, statuses=list(task.statuses))
-            seen.mark("TASK_UNREACHABLE", self._clock.now_ms() / 1000)
-            del self._master.active[task.launch.task_id]
-            self._master.unreachable[task.launch.task_id] = seen
+            self._out_of_reach(task)
+
+    def _out_of_reach(self, task: MesosTask) -> None:
+        # A copy: the agent goes on with its own view.
+        seen = replace(task, statuses=list(task.statuses))
+        seen.mark(self._by_master("TASK_UNREACHABLE", _UNREACHABLE))
+        self._master.active.pop(task.key, None)
+        self._master.unreachable[task.key] = seen
+        if self._is_auroras(task):
             self._tell(task.launch.task_id, self._unreachable_state, _UNREACHABLE)
+        else:
+            self._deliver(seen, seen.latest)
+
+    def _by_master(self, state: str, message: str, reason: str = "REASON_AGENT_REMOVED") -> Status:
+        return Status(state, self._clock.now_ms() / 1000, message, reason, MASTER)
 
     async def give_back(self, name: str) -> None:
         """A lost agent starts anew, empty, under a new id and the old port; a partitioned one reports the
@@ -271,31 +324,52 @@ class Agents:
         agent_id = slot.agent.info.agent_id
         self._master.agents[agent_id] = slot.agent
         self._master.unreachable_agents.discard(agent_id)
+        self._master.out_of_reach.discard(agent_id)
         if self._framework is not None:
             self._framework.add_host(self._host(slot))
         for task in self._tasks_of(slot):
-            own = slot.agent.task(task.launch.task_id)
-            if own is not None:
-                self._master.unreachable.pop(task.launch.task_id, None)
-                self._master.active[task.launch.task_id] = own
-                slot.link.report(own, own.message)
-            else:
-                lost = task.mark("TASK_LOST", self._clock.now_ms() / 1000)
-                self._deliver(lost, "TASK_LOST", _FORGOTTEN)
+            self._back(slot, task)
+        self.end_unknown(slot)
+        if self.others is not None:
+            self.others.agent_added(agent_id)
+
+    def _back(self, slot: Slot, task: MesosTask) -> None:
+        own = slot.agent.task(task.key)
+        if own is None:
+            state = "TASK_LOST" if self._is_auroras(task) else "TASK_DROPPED"
+            self._deliver(task.mark(self._by_master(state, _FORGOTTEN, "REASON_RECONCILIATION")), task.latest)
+            return
+        self._master.unreachable.pop(task.key, None)
+        self._master.active[task.key] = own
+        if self._is_auroras(task):
+            slot.link.report(own)
+        elif self.others is not None:
+            # Since then the master has noted one status of its own: that the agent is out of reach.
+            news = own.statuses[len(task.statuses) - 1 :]
+            self._master.updated(own)
+            self.others.task_back(own, news)
+
+    def end_unknown(self, slot: Slot) -> None:
+        """End what frameworks have left there that are gone."""
+        for framework_id in {key[0] for key in slot.agent.executors} - {self._master.framework_id}:
+            if self.others is None or not self.others.knows(framework_id):
+                slot.link.shutdown(framework_id)
 
     def slow(self, name: str, seconds: float) -> None:
         """Orders to the agent and its statuses take this long; 0 ends it. Raises LookupError."""
         self.slot(name).link.delay = seconds
 
-    def _take_away(self, slot: Slot) -> None:
+    def _take_away(self, slot: Slot, *, gone: bool = False) -> None:
         agent_id = slot.agent.info.agent_id
         self._master.agents.pop(agent_id, None)
+        self._master.unreachable_agents.discard(agent_id)
         if slot.state is State.PARTITIONED:
             self._master.unreachable_agents.add(agent_id)
-        else:
-            self._master.unreachable_agents.discard(agent_id)
+        (self._master.gone_agents if gone else self._master.out_of_reach).add(agent_id)
         if self._framework is not None:
             self._framework.remove_host(agent_id)
+        if self.others is not None:
+            self.others.agent_removed(agent_id, returns=slot.state is State.PARTITIONED)
 
     def _tasks_of(self, slot: Slot) -> list[MesosTask]:
         """Those that the master knows, reachable or not."""

@@ -11,7 +11,10 @@ from types import TracebackType
 from airavata_mesos_plugin.minicluster.agents import Agents
 from airavata_mesos_plugin.minicluster.clock import Clock, LoopClock, OffsetClock
 from airavata_mesos_plugin.minicluster.faults import Faults
+from airavata_mesos_plugin.minicluster.frameworks.calls import Calls
+from airavata_mesos_plugin.minicluster.frameworks.registry import Registry
 from airavata_mesos_plugin.minicluster.http.control import ControlHttp
+from airavata_mesos_plugin.minicluster.http.frameworks import FrameworksHttp
 from airavata_mesos_plugin.minicluster.http.master import MasterHttp
 from airavata_mesos_plugin.minicluster.http.scheduler import SchedulerHttp
 from airavata_mesos_plugin.minicluster.http.security import Security, accounts_of, read_ini
@@ -45,6 +48,8 @@ class MiniCluster:
         self.master = Master(settings.cluster_name, settings.max_completed_tasks)
         self.agents = Agents(settings, self.clock, self.master)
         self.faults = Faults()
+        self.frameworks = Registry(settings, self.clock, self.master, self.agents, self.faults)
+        self.agents.others = self.frameworks
         self.nodes = [Node(settings, self.clock, self) for _ in range(settings.schedulers)]
         self._lock = Lock(settings.state_path / "scheduler.lock")
         self._journal: SqliteJournal | None = None
@@ -86,7 +91,7 @@ class MiniCluster:
         try:
             for agent_settings in self.settings.agents:
                 await self.agents.start(agent_settings)
-            self.master_url = await self._serve(MasterHttp(self.master).routes(), self.settings.master_port)
+            self.master_url = await self._serve(self._master_routes(), self.settings.master_port, True)
             self.master.port = self._servers[-1].port
             security = _security(self.settings)
             for number, node in enumerate(self.nodes):
@@ -103,6 +108,7 @@ class MiniCluster:
         """End all tasks and close all sockets; nothing runs afterwards.  May be repeated."""
         for node in self.nodes:
             await node.stop()
+        self.frameworks.stop()
         await self.agents.stop()
         self._lock.give_back()
         while self._servers:
@@ -117,8 +123,15 @@ class MiniCluster:
     ) -> None:
         await self.stop()
 
-    async def _serve(self, routes: Routes, port: int) -> str:
-        server = Server(routes)
+    def _master_routes(self) -> Routes:
+        calls = Calls(
+            self.clock, self.frameworks, self.master, self.agents, switch_user=self.settings.switch_user
+        )
+        api = FrameworksHttp(self.frameworks, calls, self.faults, self.settings.max_request_bytes)
+        return {**MasterHttp(self.master).routes(), **api.routes()}
+
+    async def _serve(self, routes: Routes, port: int, notices_leaving: bool = False) -> str:
+        server = Server(routes, notices_leaving=notices_leaving)
         self._servers.append(server)
         await server.start(port)
         return server.url

@@ -1,4 +1,7 @@
-"""Faults of the scheduler's API, switched on for tests.  Without any, nothing here is in the way."""
+"""Faults of the schedulers' APIs, switched on for tests.  Without any, nothing here is in the way.
+
+Calls of Aurora go by their names (`createJob`), those of Mesos' scheduler API by their types (`ACCEPT`).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class Kind(str, Enum):
     WRONG_LEADER = "wrong-leader"
     """307 to `location`; the call was not carried out."""
     NOT_READY = "not-ready"
-    """`ERROR_TRANSIENT`, as while a new leader loads its storage; the call was not carried out."""
+    """`ERROR_TRANSIENT`, as while a new leader loads its storage; the call was not carried out. 503 from a
+    master."""
+    LOSE_EVENT = "lose-event"
+    """An event of the scheduler API, of the type `method`, is not sent."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,11 @@ class Faults:
     def listed(self) -> list[dict[str, Any]]:
         return [{**asdict(fault), "kind": fault.kind.value} for fault in self._armed]
 
-    def meet(self, method: str) -> Meeting:
+    def loses(self, event: str) -> bool:
+        """Whether an event of this type is lost."""
+        return self.meet(event, event=True).fault is not None
+
+    def meet(self, method: str, *, event: bool = False) -> Meeting:
         """What a call of `method` meets.  Delays add up; of other faults the first one strikes."""
         if not self._armed:
             return Meeting()
@@ -116,6 +126,7 @@ class Faults:
         left: list[Fault] = []
         for fault in self._armed:
             taken = fault.method in (EVERY_METHOD, method) and (fault.kind is Kind.DELAY or struck is None)
+            taken = taken and (fault.kind is Kind.LOSE_EVENT) is event
             if taken and fault.skip:
                 left.append(replace(fault, skip=fault.skip - 1))
                 continue

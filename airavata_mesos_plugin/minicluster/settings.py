@@ -118,6 +118,16 @@ class ClusterSettings:
     # Mesos
     gc_delay: float = 7 * 86400.0
     """Age at which the sandbox of an ended executor is removed."""
+    allocation_interval: float = 0.1
+    """Between two rounds of offers to frameworks; Mesos takes 1."""
+    heartbeat_interval: float = 15.0
+    status_retry_first: float = 10.0
+    status_retry_max: float = 600.0
+    """An update that is not acknowledged is sent again after the first of these, then ever later up to the
+    second."""
+    switch_user: bool = True
+    """Whether, where this runs as root, commands of frameworks run as the account that they name; those of
+    Aurora never do."""
     max_completed_executors: int = 150
     max_completed_tasks: int = 1000
 

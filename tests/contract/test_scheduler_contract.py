@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,7 @@ from tests.realmesos.cluster import RealMesosCluster
 
 
 @pytest.fixture(scope="module")
-def aurora_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedCluster]:
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedCluster]:
     agent = AgentSettings(host="127.0.0.1", cpus=8.0, memory_mb=4096, disk_mb=8192)
     settings = MiniSettings(work_dir=tmp_path_factory.mktemp("cluster"), agents=(agent,))
     with ThreadedCluster(settings) as running:
@@ -34,10 +36,9 @@ class TestAurora(SchedulerContract):
     """Aurora, on a minicluster."""
 
     @pytest.fixture
-    def scheduler(self, aurora_cluster: ThreadedCluster) -> Iterator[Scheduler]:
-        settings = ClusterSettings(
-            name="c", schedulers=(aurora_cluster.scheduler_url,), mesos_masters=(aurora_cluster.master_url,)
-        )
+    def scheduler(self, mini: ThreadedCluster) -> Iterator[Scheduler]:
+        urls = {"schedulers": (mini.scheduler_url,), "mesos_masters": (mini.master_url,)}
+        settings = ClusterSettings(name="c", **urls)
         made = AuroraScheduler(settings, SystemClock())
         yield made
         made.close()
@@ -62,20 +63,8 @@ class TestAurora(SchedulerContract):
         return make
 
 
-@pytest.fixture(scope="module")
-def framework(
-    real_mesos: RealMesosCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Scheduler]]:
-    clock = SystemClock()
-    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite", clock)
-    settings = ClusterSettings(name="c", kind="mesos", mesos_masters=(real_mesos.url(real_mesos.masters[0]),))
-    # One after the other, as a daemon that is started again and again.
-    yield lambda: MesosScheduler(settings, clock, ledger.notes("c"))
-    ledger.close()
-
-
-class TestRealMesos(SchedulerContract):
-    """Mesos itself, with the adapter as its framework."""
+class OnMesos(SchedulerContract):
+    """The adapter as a framework of a master."""
 
     @pytest.fixture
     def scheduler(self, framework: Callable[[], Scheduler]) -> Iterator[Scheduler]:
@@ -104,3 +93,46 @@ class TestRealMesos(SchedulerContract):
             }
 
         return make
+
+
+@contextmanager
+def daemons(master_url: str, directory: Path) -> Iterator[Callable[[], Scheduler]]:
+    """One adapter after the other, as a daemon that is started again and again."""
+    clock = SystemClock()
+    ledger = Ledger(directory / "ledger.sqlite", clock)
+    settings = ClusterSettings(name="c", kind="mesos", mesos_masters=(master_url,))
+    yield lambda: MesosScheduler(settings, clock, ledger.notes("c"))
+    ledger.close()
+
+
+Daemons = Callable[[], Scheduler]
+
+
+@pytest.fixture(scope="module")
+def on_real_mesos(
+    real_mesos: RealMesosCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemons]:
+    with daemons(real_mesos.url(real_mesos.masters[0]), tmp_path_factory.mktemp("ledger")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def on_mini(mini: ThreadedCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
+    with daemons(mini.master_url, tmp_path_factory.mktemp("ledger")) as made:
+        yield made
+
+
+class TestRealMesos(OnMesos):
+    """Mesos itself."""
+
+    @pytest.fixture
+    def framework(self, on_real_mesos: Daemons) -> Daemons:
+        return on_real_mesos
+
+
+class TestMinicluster(OnMesos):
+    """The master of a minicluster."""
+
+    @pytest.fixture
+    def framework(self, on_mini: Daemons) -> Daemons:
+        return on_mini

@@ -26,6 +26,7 @@ class Uri(NamedTuple):
     output_file: str  # empty: the last part of the path
     extract: bool
     cache: bool
+    executable: bool = False
 
 
 class FetchFailed(Exception):
@@ -36,12 +37,14 @@ def fetch_all(uris: Sequence[Uri], directory: Path, cache: Path) -> None:
     """Put them into ``directory``. Raises FetchFailed; what came before stays."""
     for uri in uris:
         try:
-            _fetch(uri, directory, cache)
+            target = _fetch(uri, directory, cache)
+            if uri.executable:
+                target.chmod(0o755)
         except (OSError, ValueError, shutil.ReadError) as error:
             raise FetchFailed(f"Failed to fetch '{uri.value}': {error}") from error
 
 
-def _fetch(uri: Uri, directory: Path, cache: Path) -> None:
+def _fetch(uri: Uri, directory: Path, cache: Path) -> Path:
     name = uri.output_file or unquote(urlsplit(uri.value).path.rsplit("/", 1)[-1])
     target = directory / name
     if not name or name.startswith("/") or ".." in Path(name).parts:
@@ -51,7 +54,7 @@ def _fetch(uri: Uri, directory: Path, cache: Path) -> None:
         _download(uri.value, target)
         if uri.extract:
             _extract(target, target.parent)
-        return
+        return target
     # What ends the name decides about extracting, so the cached file keeps it.
     kept = cache / hashlib.sha256(uri.value.encode()).hexdigest() / target.name
     if not kept.exists():
@@ -61,6 +64,7 @@ def _fetch(uri: Uri, directory: Path, cache: Path) -> None:
         part.replace(kept)
     if not (uri.extract and _extract(kept, target.parent)):
         shutil.copyfile(kept, target)
+    return target
 
 
 def _download(address: str, target: Path) -> None:
@@ -93,7 +97,8 @@ def run(uris: Sequence[Sequence[object]], directory: str, cache: str) -> int:
     """`fetch_all`; the exit code of the fetcher's process. Troubles go to stderr, which is the sandbox's."""
     try:
         wanted = [
-            Uri(str(value), str(name), bool(extract), bool(kept)) for value, name, extract, kept in uris
+            Uri(str(value), str(name), *(bool(choice) for choice in choices))
+            for value, name, *choices in uris
         ]
         fetch_all(wanted, Path(directory), Path(cache))
     except FetchFailed as error:

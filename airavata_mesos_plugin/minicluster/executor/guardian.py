@@ -13,7 +13,7 @@ import socket
 import sys
 
 from airavata_mesos_plugin.minicluster.executor import procs
-from airavata_mesos_plugin.minicluster.executor.runner import AgentGone, Runner
+from airavata_mesos_plugin.minicluster.executor.channel import AgentGone, Channel
 
 
 def main(channel_fd: int, run_dir: str) -> int:
@@ -51,13 +51,24 @@ def _forward(runner: int) -> None:
         return
 
 
+def _runner(launch: dict[str, object], channel: socket.socket, run_dir: str, wakeup: int) -> Channel:
+    # Each task needs but one of the two.
+    if launch["command"] is not None:
+        from airavata_mesos_plugin.minicluster.executor.command import CommandRunner
+
+        return CommandRunner(launch, channel, run_dir, wakeup)
+    from airavata_mesos_plugin.minicluster.executor.runner import Runner
+
+    return Runner(launch, channel, run_dir, wakeup)
+
+
 def _run(launch: dict[str, object], channel_fd: int, run_dir: str, guardian: int) -> int:
     procs.become_subreaper()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     channel = socket.socket(fileno=channel_fd)
-    runner = Runner(launch, channel, run_dir, wake_read)
+    runner = _runner(launch, channel, run_dir, wake_read)
 
     def on_term(_signum: int, _frame: object) -> None:
         runner.terminated = True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
-import sys
 import time
 
 from airavata_mesos_plugin.minicluster.executor import procs
+from airavata_mesos_plugin.minicluster.executor.channel import Channel, FetchFailed
 from airavata_mesos_plugin.minicluster.executor.config import Context, Refused, Task, load
 from airavata_mesos_plugin.minicluster.executor.plan import InvalidPlan, Plan, split_orders
 from airavata_mesos_plugin.minicluster.executor.spawn import spawn
@@ -21,39 +20,30 @@ _HEALTHY = "No health-check defined, task is assumed healthy."
 _VERDICTS = {"SUCCESS": ("TASK_FINISHED", "Task finished."), "FAILED": ("TASK_FAILED", "Task failed.")}
 
 
-class AgentGone(Exception):
-    """Nobody listens any more: the task must not outlive the cluster."""
-
-
-class Runner:
-    """One task. `launch` is the agent's message, `channel` the stream to the agent (one JSON object a line,
-    both ways), `run_dir` the directory of this executor run."""
+class Runner(Channel):
+    """One task of Thermos."""
 
     def __init__(self, launch: dict[str, object], channel: socket.socket, run_dir: str, wakeup: int) -> None:
-        self._launch = launch
-        self._channel = channel
-        self._run_dir = run_dir
+        super().__init__(launch, channel, run_dir, wakeup)
         self._sandbox = f"{run_dir}/sandbox"
-        self._wakeup = wakeup
-        self._received = b""
         self._pids: dict[int, tuple[Plan, str]] = {}
         self._stage = _ACTIVE
         self._deadline = 0.0
         self._verdict = ("TASK_FAILED", "Task failed.")
-        self._stop_reason: str | None = None
-        self.terminated = False  # set by the handler of SIGTERM
-        self.abandoned = False  # set when the guardian process is gone
 
     def run(self) -> None:
-        """Run to the end and report it.  Raises AgentGone when the agent's end of the channel closed."""
+        """See `Channel.run`."""
         try:
-            self._fetch()
+            if not self._fetch():
+                raise Refused("TASK_KILLED", self._stop_reason or "")
             self._report("TASK_STARTING", None)
             task = self._prepare()
             regular, final = self._plans(task)
             self._start_runnable(regular, time.monotonic())
             self._report("TASK_RUNNING", _HEALTHY)
             self._loop(task, regular, final)
+        except FetchFailed as error:
+            self._verdict = ("TASK_FAILED", str(error))
         except Refused as refusal:
             self._verdict = (refusal.state, refusal.message)
         except OSError as error:
@@ -63,40 +53,6 @@ class Runner:
             if not procs.kill_everything():
                 self._log("some processes of the task could not be killed")
         self._report(*self._verdict)
-
-    def _fetch(self) -> None:
-        """In Mesos this happens before there is an executor."""
-        uris = self._launch.get("uris")
-        if not isinstance(uris, list) or not uris:
-            return
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                self._channel.close()
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                from airavata_mesos_plugin.minicluster.executor import fetcher  # most tasks need none
-
-                code = fetcher.run(uris, self._run_dir, str(self._launch["cache"]))
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        status: int | None = None
-        while status is None:
-            ended, code = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                status = os.waitstatus_to_exitcode(code)
-                break
-            self._wait(None)
-            if self._stop_reason is not None:
-                raise Refused("TASK_KILLED", self._stop_reason)
-        if status:
-            container = os.path.basename(self._run_dir)  # noqa: PTH119
-            raise Refused(
-                "TASK_FAILED",
-                f"Failed to launch container: Failed to fetch all URIs for container '{container}':"
-                f" exited with status {status}",
-            )
 
     def _prepare(self) -> Task:
         ports = self._launch["ports"]
@@ -199,46 +155,3 @@ class Runner:
             waits.append(max(0.0, self._deadline - now))
         known = [wait for wait in waits if wait is not None]
         return min(known) if known else None
-
-    def _wait(self, timeout: float | None) -> None:
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        poll.register(self._wakeup, select.POLLIN)
-        ready = dict(poll.poll(None if timeout is None else timeout * 1000 + 1))
-        if self._wakeup in ready:
-            os.read(self._wakeup, 4096)
-        if self._channel.fileno() in ready:
-            self._receive()
-        if self.abandoned:
-            raise AgentGone
-        if self.terminated:
-            self._stop("Told to shut down executor.")
-
-    def _receive(self) -> None:
-        try:
-            chunk = self._channel.recv(65536)
-        except ConnectionError:
-            chunk = b""
-        if not chunk:
-            raise AgentGone
-        *lines, self._received = (self._received + chunk).split(b"\n")
-        for line in lines:
-            request = json.loads(line)["type"]
-            self._stop("Instructed to kill task." if request == "kill" else "Told to shut down executor.")
-
-    def _stop(self, reason: str) -> None:
-        if self._stop_reason is None:
-            self._stop_reason = reason
-            self._log(reason)
-
-    def _report(self, state: str, message: str | None) -> None:
-        line = json.dumps({"state": state, "message": message}) + "\n"
-        try:
-            self._channel.sendall(line.encode())
-        except ConnectionError as error:
-            raise AgentGone from error
-
-    def _log(self, text: str) -> None:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        sys.stderr.write(f"{stamp} {text}\n")
-        sys.stderr.flush()

@@ -15,12 +15,14 @@ from airavata_mesos_plugin.minicluster.http.server import (
 )
 from airavata_mesos_plugin.minicluster.mesos import objects
 from airavata_mesos_plugin.minicluster.mesos.agent import Agent
+from airavata_mesos_plugin.minicluster.mesos.master import Master
 
 
 class AgentHttp:
-    def __init__(self, agent: Agent, start_time: float) -> None:
+    def __init__(self, agent: Agent, master: Master) -> None:
         self._agent = agent
-        self._start_time = start_time
+        self._master = master
+        self._start_time = master.start_time
 
     def routes(self) -> Routes:
         files = FilesHttp(self._agent.attached)
@@ -41,4 +43,4 @@ class AgentHttp:
         return json_response(request, json_bytes(objects.version_object(self._start_time)))
 
     async def _state(self, request: web.BaseRequest) -> web.StreamResponse:
-        return json_response(request, json_bytes(objects.agent_state(self._agent, self._start_time)))
+        return json_response(request, json_bytes(objects.agent_state(self._agent, self._master)))

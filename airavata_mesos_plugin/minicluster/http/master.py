@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from airavata_mesos_plugin.minicluster.http.server import (
     text_response,
 )
 from airavata_mesos_plugin.minicluster.mesos import objects
+from airavata_mesos_plugin.minicluster.mesos.agent import Agent
 from airavata_mesos_plugin.minicluster.mesos.master import Master
 from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST
 
@@ -59,16 +60,19 @@ class MasterHttp:
         return web.Response(status=307, headers={"Location": location})
 
     def _slaves(self, query: dict[str, str]) -> dict[str, Any]:
-        wanted = query.get("slave_id")
-        agents = [a for a in self._master.agents.values() if wanted in (None, a.info.agent_id)]
-        start = self._master.start_time
-        return {"slaves": [objects.agent_object(agent, start) for agent in agents], "recovered_slaves": []}
+        wanted, start = query.get("slave_id"), self._master.start_time
+
+        def shown(agents: Iterable[Agent]) -> list[dict[str, Any]]:
+            chosen = (agent for agent in agents if wanted in (None, agent.info.agent_id))
+            return [objects.agent_object(agent, start) for agent in chosen]
+
+        return {
+            "slaves": shown(self._master.agents.values()),
+            "recovered_slaves": shown(self._master.recovered_agents.values()),
+        }
 
     def _frameworks(self, query: dict[str, str]) -> dict[str, Any]:
-        wanted = query.get("framework_id")
-        shown = wanted in (None, self._master.framework_id)
-        frameworks = [objects.framework_object(self._master)] if shown else []
-        return {"frameworks": frameworks, "completed_frameworks": [], "unregistered_frameworks": []}
+        return objects.framework_objects(self._master, query.get("framework_id"))
 
     async def _tasks(self, request: web.BaseRequest) -> web.StreamResponse:
         query = query_of(request)
@@ -87,7 +91,7 @@ class MasterHttp:
             tasks = [task for task in tasks if task.launch.task_id == query["task_id"]]
         # Newest first unless told otherwise; a task without a status yet is the newest of all.
         tasks.sort(
-            key=lambda task: (task.statuses[0][1] if task.statuses else float("inf"), task.launch.task_id),
+            key=lambda task: (task.statuses[0].when if task.statuses else float("inf"), task.launch.task_id),
             reverse=query.get("order") != "asc",
         )
         page = tasks[offset : offset + limit]

@@ -94,8 +94,10 @@ def text_response(text: str, status: int = 200) -> web.Response:
 class Server:
     """Listens on 127.0.0.1.  `routes` maps paths to methods and handlers."""
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, *, notices_leaving: bool = False) -> None:
+        """``notices_leaving``: a handler is cancelled when its client goes away."""
         self._routes = routes
+        self._notices_leaving = notices_leaving
         self._runner: web.ServerRunner | None = None
         self.port = 0
 
@@ -105,7 +107,8 @@ class Server:
 
     async def start(self, port: int) -> None:
         """Listen, on any free port for 0.  Raises OSError when the port is taken."""
-        self._runner = web.ServerRunner(web.Server(self._dispatch, access_log=None), shutdown_timeout=1.0)
+        server = web.Server(self._dispatch, access_log=None, handler_cancellation=self._notices_leaving)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, LISTEN_HOST, port, backlog=1024).start()
         self.port = self._runner.addresses[0][1]

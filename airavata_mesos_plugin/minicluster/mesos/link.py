@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.mesos.agent import Agent
-from airavata_mesos_plugin.minicluster.mesos.task import MesosTask
+from airavata_mesos_plugin.minicluster.mesos.task import AGENT, MesosTask, Status, TaskKey
 
-Deliver = Callable[[MesosTask, str, "str | None"], None]
-"""The task, the state reported, and the message that came with it."""
+Deliver = Callable[[MesosTask, Status], None]
+"""The task, and the status reported."""
 
 
 class Link:
@@ -43,30 +43,35 @@ class Link:
         else:
             self._later(lambda: self._launch_late(task))
 
-    def kill(self, task_id: str) -> None:
-        if self.cut:
-            return
-        if self._quick():
-            self.agent.kill(task_id)
-        else:
-            self._later(lambda: self.agent.kill(task_id))
+    def kill(self, key: TaskKey, grace: float | None = None) -> None:
+        """With `grace` seconds instead of what the task was launched with."""
+        self._order(lambda: self.agent.kill(key, grace))
 
-    def report(self, task: MesosTask, message: str | None) -> None:
-        """A status of the agent on its way to the master."""
+    def shutdown(self, framework_id: str) -> None:
+        """End all executors of a framework."""
+        self._order(lambda: self.agent.shutdown(framework_id))
+
+    def report(self, task: MesosTask) -> None:
+        """The latest status, on its way from the agent to the master."""
+        status = task.latest
+        self._order(lambda: self._deliver(task, status))
+
+    def _order(self, step: Callable[[], None]) -> None:
         if self.cut:
             return
-        state = task.state
         if self._quick():
-            self._deliver(task, state, message)
+            step()
         else:
-            self._later(lambda: self._deliver(task, state, message))
+            self._later(step)
 
     def _launch_late(self, task: MesosTask) -> None:
         try:
             self.agent.launch(task)
         except OSError as error:
-            task.mark("TASK_FAILED", self._clock.now_ms() / 1000)
-            self._deliver(task, task.state, f"Failed to launch executor: {error}")
+            why = f"Failed to launch executor: {error}"
+            now = self._clock.now_ms() / 1000
+            task.mark(Status("TASK_FAILED", now, why, "REASON_CONTAINER_LAUNCH_FAILED", AGENT))
+            self._deliver(task, task.latest)
 
     def _quick(self) -> bool:
         return self.delay == 0 and self._due <= self._clock.now_ms()

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from airavata_mesos_plugin.minicluster.mesos.agent import Agent, Executor
-from airavata_mesos_plugin.minicluster.mesos.master import Master
+from airavata_mesos_plugin.minicluster.mesos.master import FrameworkRecord, Master
 from airavata_mesos_plugin.minicluster.mesos.task import MesosTask
+from airavata_mesos_plugin.minicluster.room import OFFERED
+from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
 from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST
 
 VERSION = "1.6.1"
@@ -62,6 +64,10 @@ def _sum(tasks: Iterable[MesosTask]) -> dict[str, Any]:
     )
 
 
+def _amount(amount: Amount) -> dict[str, Any]:
+    return _resources(amount.cores, amount.ram, amount.disk, amount.gpus)
+
+
 def task_object(task: MesosTask) -> dict[str, Any]:
     """No message, reason or source: Mesos has none here."""
     launch = task.launch
@@ -69,12 +75,13 @@ def task_object(task: MesosTask) -> dict[str, Any]:
         "id": launch.task_id,
         "name": launch.name,
         "framework_id": task.framework_id,
-        "executor_id": launch.executor_id,
+        # Mesos runs a command itself, and shows no executor then.
+        "executor_id": "" if launch.command is not None else launch.executor_id,
         "slave_id": task.agent_id,
         "state": task.state,
         "resources": _task_resources(task),
-        "role": "*",
-        "statuses": [{"state": state, "timestamp": when} for state, when in task.statuses],
+        "role": launch.role if launch.command is not None else "*",
+        "statuses": [{"state": status.state, "timestamp": status.when} for status in task.statuses],
         "labels": [{"key": key, "value": value} for key, value in launch.labels],
     }
 
@@ -104,7 +111,7 @@ def _agent_common(agent: Agent, start_time: float) -> dict[str, Any]:
         "capabilities": [],
         "resources": _total(agent),
         "used_resources": used,
-        "offered_resources": _resources(0, 0, 0, 0),
+        "offered_resources": _amount(agent.room.held(OFFERED)),
         "unreserved_resources": _total(agent),
         "reserved_resources": {},
         "registered_time": start_time,
@@ -116,43 +123,81 @@ def agent_object(agent: Agent, start_time: float) -> dict[str, Any]:
     return {**_agent_common(agent, start_time), "active": True, "deactivated": False}
 
 
-def framework_object(master: Master) -> dict[str, Any]:
-    tasks = list(master.active.values())
+def _aurora(master: Master) -> FrameworkRecord:
+    return FrameworkRecord(
+        framework_id=master.framework_id,
+        name=_FRAMEWORK_NAME,
+        hostname=LISTEN_HOST,
+        webui_url=master.scheduler_url,
+        registered_time=master.start_time,
+    )
+
+
+def _frameworks(master: Master) -> list[FrameworkRecord]:
+    return [_aurora(master), *master.frameworks.values()]
+
+
+def _roles(record: FrameworkRecord) -> dict[str, Any]:
+    return {"roles": list(record.roles)} if record.multi_role else {"role": record.roles[0]}
+
+
+def framework_object(master: Master, record: FrameworkRecord) -> dict[str, Any]:
+    tasks = [task for task in master.active.values() if task.framework_id == record.framework_id]
+    ended = [task for task in master.completed if task.framework_id == record.framework_id]
+    away = [task for task in master.unreachable.values() if task.framework_id == record.framework_id]
     return {
-        **_framework_head(master.framework_id, master.start_time),
-        "pid": "",
-        "webui_url": master.scheduler_url,
-        "active": True,
-        "connected": True,
-        "recovered": False,
-        "capabilities": [],
+        **_framework_head(record),
+        "webui_url": record.webui_url,
+        "active": record.active,
+        "connected": record.connected,
+        "recovered": record.recovered,
+        "capabilities": list(record.capabilities),
         "resources": _sum(tasks),
         "used_resources": _sum(tasks),
         "offered_resources": _resources(0, 0, 0, 0),
         "offers": [],
         "tasks": [task_object(task) for task in tasks],
-        "unreachable_tasks": [task_object(task) for task in master.unreachable.values()],
-        "completed_tasks": [task_object(task) for task in master.completed],
+        "unreachable_tasks": [task_object(task) for task in away],
+        "completed_tasks": [task_object(task) for task in ended],
         "executors": [
             {"executor_id": t.launch.executor_id, "framework_id": t.framework_id, "slave_id": t.agent_id,
              "name": t.launch.executor_id, "source": t.launch.source, "type": "CUSTOM", "role": "*"}
-            for t in tasks
+            for t in tasks if t.launch.command is None
         ],
     }  # fmt: skip
 
 
-def _framework_head(framework_id: str, start_time: float) -> dict[str, Any]:
+def framework_objects(master: Master, wanted: str | None = None) -> dict[str, Any]:
+    """What `/frameworks` shows, of one framework if it is `wanted`."""
+
+    def shown(records: Iterable[FrameworkRecord]) -> list[dict[str, Any]]:
+        chosen = (record for record in records if wanted in (None, record.framework_id))
+        return [framework_object(master, record) for record in chosen]
+
     return {
-        "id": framework_id,
-        "name": _FRAMEWORK_NAME,
-        "user": "",
-        "role": "*",
-        "hostname": LISTEN_HOST,
-        "failover_timeout": 0.0,
-        "checkpoint": False,
-        "registered_time": start_time,
-        "unregistered_time": 0.0,
+        "frameworks": shown(_frameworks(master)),
+        "completed_frameworks": shown(master.completed_frameworks),
+        "unregistered_frameworks": [],
     }
+
+
+def _framework_head(record: FrameworkRecord) -> dict[str, Any]:
+    head = {
+        "id": record.framework_id,
+        "name": record.name,
+        "user": record.user,
+        **_roles(record),
+        "hostname": record.hostname,
+        "failover_timeout": record.failover_timeout,
+        "checkpoint": record.checkpoint,
+        "registered_time": record.registered_time,
+        "unregistered_time": record.unregistered_time,
+    }
+    if record.principal:
+        head["principal"] = record.principal
+    if record.reregistered_time is not None:
+        head["reregistered_time"] = record.reregistered_time
+    return head
 
 
 def master_state(master: Master) -> dict[str, Any]:
@@ -173,11 +218,9 @@ def master_state(master: Master) -> dict[str, Any]:
         "unreachable_slaves": float(len(master.unreachable_agents)),
         "flags": {},
         "slaves": [agent_object(agent, master.start_time) for agent in master.agents.values()],
-        "recovered_slaves": [],
-        "frameworks": [framework_object(master)],
-        "completed_frameworks": [],
+        "recovered_slaves": [agent_object(a, master.start_time) for a in master.recovered_agents.values()],
         "orphan_tasks": [],
-        "unregistered_frameworks": [],
+        **framework_objects(master),
     }
 
 
@@ -192,19 +235,22 @@ def state_summary(master: Master) -> dict[str, Any]:
         {
             **agent_object(agent, master.start_time),
             **_counters(task for task in tasks if task.agent_id == agent.info.agent_id),
-            "framework_ids": [master.framework_id],
+            "framework_ids": [record.framework_id for record in _frameworks(master)],
         }
         for agent in master.agents.values()
     ]
-    framework = framework_object(master)
-    for detail in ("tasks", "completed_tasks", "unreachable_tasks", "executors", "offers"):
-        del framework[detail]
-    framework |= {**_counters(tasks), "slave_ids": list(master.agents)}
+    frameworks = []
+    for record in _frameworks(master):
+        framework = framework_object(master, record)
+        for detail in ("tasks", "completed_tasks", "unreachable_tasks", "executors", "offers"):
+            del framework[detail]
+        own = [task for task in tasks if task.framework_id == record.framework_id]
+        frameworks.append({**framework, **_counters(own), "slave_ids": list(master.agents)})
     return {
         "hostname": LISTEN_HOST,
         "cluster": master.cluster_name,
         "slaves": agents,
-        "frameworks": [framework],
+        "frameworks": frameworks,
     }
 
 
@@ -226,12 +272,15 @@ def metrics(master: Master) -> dict[str, float]:
 
 def _executor_object(executor: Executor) -> dict[str, Any]:
     launch = executor.task.launch
+    name = launch.executor_id
+    if launch.command is not None:
+        name = f"Command Executor (Task: {launch.task_id})"
     shown = [task_object(executor.task)]
     ended = executor.task.ended
     return {
         "id": launch.executor_id,
-        "name": launch.executor_id,
-        "source": launch.source,
+        "name": name,
+        "source": "" if launch.command is not None else launch.source,
         "container": executor.container_id,
         "directory": str(executor.directory),
         "resources": _task_resources(executor.task),
@@ -243,18 +292,23 @@ def _executor_object(executor: Executor) -> dict[str, Any]:
     }
 
 
-def agent_state(agent: Agent, start_time: float) -> dict[str, Any]:
+def agent_state(agent: Agent, master: Master) -> dict[str, Any]:
     """A framework without a living executor counts as completed on the agent, as in Mesos."""
-    framework = {
-        **_framework_head(agent.info.framework_id, start_time),
-        "executors": [_executor_object(executor) for executor in agent.executors.values()],
-        "completed_executors": [_executor_object(executor) for executor in agent.completed.values()],
-    }
+    start_time = master.start_time
+    known = {r.framework_id: r for r in (*_frameworks(master), *master.completed_frameworks)}
+    found: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    here = (*agent.executors.values(), *agent.completed.values())
+    for framework_id in dict.fromkeys(executor.task.framework_id for executor in here):
+        record = known.get(framework_id) or FrameworkRecord(framework_id, "")
+        own = [_executor_object(e) for k, e in agent.executors.items() if k[0] == framework_id]
+        left = [_executor_object(e) for k, e in agent.completed.items() if k[0] == framework_id]
+        head = _framework_head(record)
+        found[bool(own)].append({**head, "executors": own, "completed_executors": left})
     return {
         **version_object(start_time),
         **_agent_common(agent, start_time),
         "start_time": start_time,
         "flags": {},
-        "frameworks": [framework] if agent.executors else [],
-        "completed_frameworks": [framework] if agent.completed and not agent.executors else [],
+        "frameworks": found[True],
+        "completed_frameworks": found[False],
     }

@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from airavata_mesos_plugin.minicluster.launch import Launch
@@ -24,14 +24,15 @@ _BOOT = (
     "sys.exit(main(int(sys.argv[1]), sys.argv[2]))"
 )
 
-Report = Callable[[str, "str | None"], None]
+Report = Callable[[Mapping[str, str]], None]
+"""State, message, and reason and source where they are told."""
 
 
 class ExecutorRun:
     """Starts the executor, passes its reports on, and notices its end.
 
     `cache` is where the fetcher keeps what it may.
-    `on_report(state, message)` is called for every status, `on_end()` once, when the executor and its
+    `on_report` is called for every status, `on_end()` once, when the executor and its
     runner are gone.
     """
 
@@ -76,6 +77,7 @@ class ExecutorRun:
             "ports": dict(self.launch.ports),
             "data": self.launch.data,
             "uris": self.launch.uris,
+            "command": None if self.launch.command is None else self.launch.command._asdict(),
             "cache": str(self._cache),
         }
         # A file in memory: the order may be larger than a pipe holds, and nobody has to wait for its reader.
@@ -97,12 +99,13 @@ class ExecutorRun:
                 start_new_session=True,
             )
 
-    def request(self, what: str) -> None:
-        """Ask the executor for `kill` or `shutdown`; harmless when it is gone."""
+    def request(self, what: str, grace: float | None = None) -> None:
+        """Ask the executor for `kill` or `shutdown`, with `grace` seconds for it instead of the launch's;
+        harmless when it is gone."""
         if self._channel is None:
             return
         try:
-            self._channel.send(json.dumps({"type": what}).encode() + b"\n")
+            self._channel.send(json.dumps({"type": what, "grace": grace}).encode() + b"\n")
         except OSError as error:
             _LOG.debug("executor of %s no longer listens: %s", self.launch.task_id, error)
 
@@ -134,8 +137,7 @@ class ExecutorRun:
                 return
             *lines, self._received = (self._received + chunk).split(b"\n")
             for line in lines:
-                report = json.loads(line)
-                self._on_report(report["state"], report["message"])
+                self._on_report(json.loads(line))
 
     def _exited(self) -> None:
         assert self._process is not None

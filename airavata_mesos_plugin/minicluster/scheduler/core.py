@@ -216,6 +216,10 @@ class Scheduler:
     def remove_host(self, agent_id: str) -> None:
         self.hosts.pop(agent_id, None)
 
+    def resources_freed(self) -> None:
+        """There is more room on some host."""
+        self._request_round()
+
     def create(self, job: Any) -> None:
         """Tasks for every instance of a validated job configuration."""
         self.manager.create(job.taskConfig, range(job.instanceCount))

@@ -6,7 +6,11 @@ import socket
 from collections.abc import Mapping
 from random import Random
 
+from airavata_mesos_plugin.minicluster.room import Room
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
+
+OWNER = "aurora"
+"""As whom the scheduler holds what its tasks need."""
 
 
 class NoPortFree(Exception):
@@ -32,40 +36,43 @@ class Host:
         attributes: Mapping[str, tuple[str, ...]],
         total: Amount,
         port_range: tuple[int, int],
+        room: Room | None = None,
     ) -> None:
+        """With a `room` that is shared with others; what the scheduler held there before is given back."""
         self.agent_id = agent_id
         self.name = name
         self.attributes = {key: frozenset(values) for key, values in attributes.items()}
         self.total = total
-        self.free = total
         self.mode = "NONE"
         """Name of the maintenance mode."""
-        self._port_range = port_range
-        self._ports: set[int] = set()
+        self._room = Room(total, port_range) if room is None else room
+        self._room.forget(OWNER)
         self._random = Random()
 
+    @property
+    def free(self) -> Amount:
+        return self._room.free
+
     def take(self, needs: Amount) -> None:
-        self.free = self.free.minus(needs)
+        self._room.hold(OWNER, needs)
 
     def hold(self, needs: Amount, ports: Mapping[str, int]) -> None:
         """Count a task that is on the host already."""
-        self.free = self.free.minus(needs)
-        self._ports.update(ports.values())
+        self._room.hold(OWNER, needs, ports.values())
 
     def give_back(self, needs: Amount, ports: Mapping[str, int]) -> None:
-        self.free = self.free.plus(needs)
-        self._ports.difference_update(ports.values())
+        self._room.give_back(OWNER, needs, ports.values())
 
     def take_ports(self, names: list[str]) -> dict[str, int]:
         """A number for each name, not used by a task or by another program. Raises NoPortFree, having taken
         none."""
-        first, last = self._port_range
+        first, last = self._room.port_range
         size = last - first + 1
         start = self._random.randrange(size) if names else 0
         candidates = (first + (start + step) % size for step in range(size))
-        usable = (port for port in candidates if port not in self._ports and _usable(port))
+        usable = (port for port in candidates if self._room.port_is_free(port) and _usable(port))
         taken = dict(zip(names, usable, strict=False))
         if len(taken) < len(names):
             raise NoPortFree(f"no free port between {first} and {last} for {', '.join(names)}")
-        self._ports.update(taken.values())
+        self._room.hold(OWNER, Amount(), taken.values())
         return taken

@@ -228,7 +228,7 @@ def test_what_was_replaced_meanwhile_is_killed_when_its_agent_returns(
     tasks = probe.wait("j", S.LOST, S.RUNNING)
     assert [name for name, _ in events(tasks[0])][-2:] == ["PARTITIONED", "LOST"]
     running = cluster.run(lambda c: list(c.agents.slots[0].agent.executors))
-    assert running == [first.assignedTask.taskId]
+    assert [task_id for _, task_id in running] == [first.assignedTask.taskId]
     cluster.return_agent("127.0.0.1")
     until(lambda: cluster.run(lambda c: not c.agents.slots[0].agent.executors))
     assert [task.status for task in probe.tasks("j")] == [S.LOST, S.RUNNING]

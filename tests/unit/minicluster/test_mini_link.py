@@ -11,7 +11,9 @@ from airavata_mesos_plugin.minicluster.clock import ManualClock
 from airavata_mesos_plugin.minicluster.launch import Launch
 from airavata_mesos_plugin.minicluster.mesos.agent import Agent
 from airavata_mesos_plugin.minicluster.mesos.link import Link
-from airavata_mesos_plugin.minicluster.mesos.task import MesosTask
+from airavata_mesos_plugin.minicluster.mesos.task import MesosTask, Status
+
+KEY = ("F", "t")
 
 
 class Wire:
@@ -19,15 +21,15 @@ class Wire:
         self.clock = ManualClock()
         self.agent = agent
         self.seen: list[str] = []
-        self.link = Link(self.clock, lambda _task, state, _message: self.seen.append(state))
+        self.link = Link(self.clock, lambda _task, status: self.seen.append(status.state))
         self.link.attach(agent)
         launch = Launch("t", "thermos-t", "n", "s", "r", "devel", 0, "localhost", {}, "{}", 0.1, 1, 1, 0, ())
         self.task = MesosTask(launch, "F", "S0")
 
     def report(self, *states: str) -> None:
         for state in states:
-            self.task.mark(state, 0.0)
-            self.link.report(self.task, None)
+            self.task.mark(Status(state, 0.0))
+            self.link.report(self.task)
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def wire(mocker: MockerFixture) -> Wire:
 
 def test_without_delay_everything_arrives_at_once(wire: Wire) -> None:
     wire.link.launch(wire.task)
-    wire.link.kill("t")
+    wire.link.kill(KEY)
     wire.report("TASK_RUNNING")
     wire.agent.launch.assert_called_once_with(wire.task)
-    wire.agent.kill.assert_called_once_with("t")
+    wire.agent.kill.assert_called_once_with(KEY, None)
     assert wire.seen == ["TASK_RUNNING"]
 
 
@@ -64,7 +66,7 @@ def test_a_cut_loses_what_is_on_its_way(wire: Wire) -> None:
     wire.link.launch(wire.task)
     wire.report("TASK_STARTING")
     wire.link.cut = True
-    wire.link.kill("t")
+    wire.link.kill(KEY)
     wire.report("TASK_RUNNING")
     wire.clock.advance(60)
     wire.link.cut = False
