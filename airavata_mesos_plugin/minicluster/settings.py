@@ -125,7 +125,7 @@ class ClusterSettings:
     status_retry_max: float = 600.0
     """An update that is not acknowledged is sent again after the first of these, then ever later up to the
     second."""
-    switch_user: bool = True
+    switch_user: bool = False
     """Whether, where this runs as root, commands of frameworks run as the account that they name; those of
     Aurora never do."""
     max_completed_executors: int = 150

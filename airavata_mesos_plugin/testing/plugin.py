@@ -178,6 +178,14 @@ def compute_resource(
 
 
 @pytest.fixture
+def mesos_compute_resource(
+    make_compute_resource: Callable[..., ComputeResource], minicluster: EmbeddedCluster
+) -> ComputeResource:
+    """The same without Aurora: the daemon is a framework of the Mesos master of ``minicluster`` itself."""
+    return make_compute_resource(minicluster, clusters={"kind": "mesos"})
+
+
+@pytest.fixture
 def airavata_script(tmp_path: Path) -> Callable[..., JobScript]:
     """Makes job scripts as Airavata renders them: ``airavata_script(command, **members of JobScript)``. Each
     has a new working directory unless one is given."""
