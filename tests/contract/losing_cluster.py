@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
+from airavata_mesos_plugin.minicluster.mesos.task import Status
 from airavata_mesos_plugin.minicluster.settings import AgentSettings, ClusterSettings
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
 from tests.support.site import Minicluster
@@ -47,10 +49,9 @@ class LosingCluster(Minicluster):
             for agent in cluster.master.agents.values():
                 for executor in list(agent.executors.values()):
                     if executor.task.state == RUNNING:
-                        executor.task.state = "TASK_LOST"
-                        cluster.scheduler.status_update(
-                            executor.task.launch.task_id, "TASK_LOST", "Agent removed: health check timed out"
-                        )
+                        why = "Agent removed: health check timed out"
+                        executor.task.mark(Status("TASK_LOST", time.time(), why))
+                        cluster.scheduler.status_update(executor.task.launch.task_id, "TASK_LOST", why)
                         executor.run.force()
                         lost += 1
             return lost

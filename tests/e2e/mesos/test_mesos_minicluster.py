@@ -1,4 +1,4 @@
-"""The whole road on the Mesos of a minicluster: the daemon schedules by itself, no other software is needed."""
+"""The whole road on a minicluster without Aurora: the daemon is a framework of its Mesos master."""
 
 from __future__ import annotations
 
