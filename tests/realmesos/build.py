@@ -31,11 +31,13 @@ UNUSED_SECONDS = 30 * 86400.0
 
 _HERE = Path(__file__).parent
 _PROGRAMS = {
+    "docker": "docker",
     "mesos-executor": "command_executor",
     "mesos-default-executor": "default_executor",
+    "mesos-docker-executor": "docker_executor",
     "mesos-fetcher": "fetcher",
 }
-_SERVERS = ("mesos-master", "mesos-agent", "mesos-containerizer", "mesos-io-switchboard")
+_SERVERS = ("mesos-master", "mesos-agent", "mesos-containerizer", "mesos-io-switchboard", "mesos-docker")
 _OPENSSL = {"ssl": ("libssl.so.1.0.0", "libssl.so.3"), "crypto": ("libcrypto.so.1.0.0", "libcrypto.so.3")}
 
 
@@ -120,6 +122,9 @@ def _make(where: Path, published: bytes) -> None:
         ),
         *("-Wl,--allow-shlib-undefined", "-Wl,--disable-new-dtags,-rpath,$ORIGIN"),
     )
+    (where / "gpus").mkdir()  # apart, or every agent would find it
+    gpus = "gpus/libnvidia-ml.so.1"
+    _run(where, *("gcc", "-O2", "-Wall", "-fPIC", "-shared", "-o", gpus, _HERE / "native/nvml.c"))
     for made in [*where.glob("*.S"), *where.glob("*.map"), *where.glob("interpreter.*")]:
         made.unlink()
     for server in _SERVERS:

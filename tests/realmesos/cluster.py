@@ -33,7 +33,9 @@ class RealMesosCluster:
     ``credentials`` maps principals to secrets: every HTTP realm then asks for them, and the first principal
     is the operator as whom this object asks. ``acls`` is Mesos' JSON document. ``tls`` needs a certificate
     for the addresses above. ``zookeeper`` is needed for more than one master. Flags given here are added to
-    those of all masters or agents. Without root, tasks run as the present user.
+    those of all masters or agents; an agent's flag takes the place of one of the same name. ``agent_prefix``
+    is a command that starts agents, ``unshare --mount`` for instance. Without root, tasks run as the present
+    user.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RealMesosCluster:
         resources: str = RESOURCES,
         master_flags: Sequence[str] = (),
         agent_flags: Sequence[str] = (),
+        agent_prefix: Sequence[str] = (),
     ) -> None:
         if masters > 1 and not zookeeper:
             raise ValueError("masters elect their leader in ZooKeeper")
@@ -67,6 +70,7 @@ class RealMesosCluster:
         self._resources = resources
         self._master_flags = tuple(master_flags)
         self._agent_flags = tuple(agent_flags)
+        self._agent_prefix = tuple(agent_prefix)
         self._stack = ExitStack()
         self._session = requests.Session()
         self._session.trust_env = False
@@ -150,6 +154,8 @@ class RealMesosCluster:
             f"--resources={self._resources}",
             *(*self._access.agent(), *self._agent_flags, *flags),
         ]
+        # Mesos takes each flag once only: the last one here.
+        command = [*self._agent_prefix, *{flag.partition("=")[0]: flag for flag in command}.values()]
         agent = Server(f"agent{number}", directory, command, ip, self._environment())
         self.agents.append(agent)
         agent.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,9 +118,7 @@ def task_info(job: MesosJob, index: int, task_id: str, place: Assignment) -> dic
     variables += [{"name": name, "value": value} for name, value in told]
     variables += [{"name": f"PORT{number}", "value": str(port)} for number, port in enumerate(ports)]
     command: dict[str, Any] = {
-        "shell": False,
-        "value": task.arguments[0],
-        "arguments": list(task.arguments),
+        **_command_line(task),
         "environment": {"variables": variables},
         "user": task.user or job.role,
     }
@@ -142,6 +141,17 @@ def task_info(job: MesosJob, index: int, task_id: str, place: Assignment) -> dic
     if task.container is not None:
         info["container"] = _container(task.container)
     return info
+
+
+def _command_line(task: TaskForm) -> dict[str, Any]:
+    """What runs, whatever entry point an image has.
+
+    Docker replaces the entry point only for a shell's command, and wants the program not among the arguments,
+    where all others want it again (Mesos 1.11).
+    """
+    if task.container is not None and task.container.type == "DOCKER":
+        return {"shell": True, "value": f"exec {shlex.join(task.arguments)}"}
+    return {"shell": False, "value": task.arguments[0], "arguments": list(task.arguments)}
 
 
 def _container(form: ContainerForm) -> dict[str, Any]:

@@ -276,6 +276,10 @@ struct MesosContainerizerLaunch {
   struct Flags { Flags(); };
   int execute();
 };
+struct NetworkCniIsolatorSetup {
+  struct Flags { Flags(); };
+  int execute();
+};
 }
 }
 }
@@ -296,6 +300,11 @@ SYM(vt_master_info, "_ZTVN5mesos10MasterInfoE");
 SYM(vt_launch, "_ZTVN5mesos8internal5slave24MesosContainerizerLaunchE");
 SYM(vt_launch_flags,
     "_ZTVN5mesos8internal5slave24MesosContainerizerLaunch5FlagsE");
+SYM(ti_cni_setup_flags,
+    "_ZTIN5mesos8internal5slave23NetworkCniIsolatorSetup5FlagsE");
+SYM(vt_cni_setup, "_ZTVN5mesos8internal5slave23NetworkCniIsolatorSetupE");
+SYM(vt_cni_setup_flags,
+    "_ZTVN5mesos8internal5slave23NetworkCniIsolatorSetup5FlagsE");
 SYM(vt_state, "_ZTVN5mesos5state8protobuf5StateE");
 extern "C" void allocator_ctor(void*) asm(
     "_ZN5mesos8internal6master9allocator14MesosAllocatorINS2_28"

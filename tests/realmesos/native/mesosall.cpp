@@ -3,6 +3,7 @@
 // functions do not.
 
 #include "common.hpp"
+#include "docker.hpp"
 
 static int master_main() {
   using namespace mesos::internal;
@@ -125,21 +126,36 @@ static int agent_main() {
   _exit(0);
 }
 
-// The helper that the agent starts for every container.
-static int launch_main(int argc, char** argv) {
-  using mesos::internal::slave::MesosContainerizerLaunch;
+// With an image the agent has /proc/sysrq-trigger made read-only. Kernels of
+// small virtual machines have none; another file is taken then.
+static void without_sysrq() {
+  const char* name = "MESOS_CONTAINERIZER_LAUNCH_INFO";
+  const char* absent = "/proc/sysrq-trigger";
+  const char* info = getenv(name);
+  if (!info || access(absent, F_OK) == 0) return;
+  S text = info;
+  for (size_t at; (at = text.find(absent)) != S::npos;)
+    text.replace(at, strlen(absent), "/proc/version");
+  setenv(name, text.c_str(), 1);
+}
+
+// A helper that the agent starts for containers: ``Helper`` with its tables,
+// after its name on the command line.
+template <class Helper>
+static int helper_main(char* table, char* flags_table, char* flags_type,
+                       int argc, char** argv) {
   char* self = static_cast<char*>(calloc(1, 1 << 16));
-  *reinterpret_cast<char**>(self) = vt_launch + 16;
+  *reinterpret_cast<char**>(self) = table + 16;
   // Where the flags lie inside the object: its own accessor (fourth entry of
   // the table) gives the address of their base, the flags' table how far that
   // base is from their start.
   typedef char* (*Accessor)(void*);
-  auto accessor = reinterpret_cast<Accessor*>(vt_launch + 16)[3];
-  long base = *reinterpret_cast<long*>(vt_launch_flags);
+  auto accessor = reinterpret_cast<Accessor*>(table + 16)[3];
+  long base = *reinterpret_cast<long*>(flags_table);
   void* f = accessor(self) - base;
-  new (f) MesosContainerizerLaunch::Flags();
-  load(f, ti_launch_flags, "MESOS_CONTAINERIZER_", argc - 1, argv + 1, false);
-  return reinterpret_cast<MesosContainerizerLaunch*>(self)->execute();
+  new (f) typename Helper::Flags();
+  load(f, flags_type, "MESOS_CONTAINERIZER_", argc - 1, argv + 1, false);
+  return reinterpret_cast<Helper*>(self)->execute();
 }
 
 // The helper that feeds and copies the terminal of an attachable container.
@@ -178,10 +194,18 @@ int main(int argc, char** argv) {
   g_argv = argv;
   if (name == "mesos-master") return master_main();
   if (name == "mesos-agent") return agent_main();
-  if (name == "mesos-containerizer" && argc > 1 && !strcmp(argv[1], "launch"))
-    return launch_main(argc, argv);
+  S part = name == "mesos-containerizer" && argc > 1 ? argv[1] : "";
+  if (part == "launch") without_sysrq();
+  if (part == "launch")
+    return helper_main<mesos::internal::slave::MesosContainerizerLaunch>(
+        vt_launch, vt_launch_flags, ti_launch_flags, argc, argv);
+  if (part == "network-cni-setup")  // names and addresses of hosts in an image
+    return helper_main<mesos::internal::slave::NetworkCniIsolatorSetup>(
+        vt_cni_setup, vt_cni_setup_flags, ti_cni_setup_flags, argc, argv);
   if (name == "mesos-io-switchboard") return switchboard_main();
-  fprintf(stderr, "call me as mesos-master, mesos-agent,"
-                  " mesos-io-switchboard or mesos-containerizer launch\n");
+  if (name == "mesos-docker" && argc > 1) return docker_main(argv[1]);
+  fprintf(stderr, "call me as mesos-master, mesos-agent, mesos-io-switchboard,"
+                  " mesos-containerizer launch or network-cni-setup,"
+                  " mesos-docker run or stop\n");
   return 2;
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from .agent_link import FINAL_STATES, AgentLink, Json, from_nanoseconds, log, seconds
 from .checks import Check, command_line
+from .image import Image
 
 KILL_GRACE_SECONDS = 3.0
 GIVE_UP_SECONDS = 60.0
@@ -20,7 +21,11 @@ GIVE_UP_SECONDS = 60.0
 
 
 class CommandExecutor:
-    def __init__(self) -> None:
+    what = "Command"
+    """What the last status says has ended."""
+
+    def __init__(self, image: Image | None) -> None:
+        self._image = image
         self._link = AgentLink()
         self._task: Json = {}
         self._child: subprocess.Popen[bytes] | None = None
@@ -98,11 +103,8 @@ class CommandExecutor:
         self._update("TASK_STARTING")
         environment = self._environment(task)
         log("Starting task", task["task_id"]["value"])
-        executable, arguments = command_line(task["command"])
         try:
-            child = subprocess.Popen(
-                arguments, executable=executable, env=environment, start_new_session=True
-            )
+            child = self._start(task)
         except OSError as error:
             log("cannot start:", error)
             self._ended = True
@@ -118,6 +120,14 @@ class CommandExecutor:
             if key in task:
                 self._checks.append(self._check(key, task[key], environment))
 
+    def _start(self, task: Json) -> subprocess.Popen[bytes]:
+        """The command, running, in a process group of its own. Raises OSError."""
+        environment = self._environment(task)
+        executable, arguments = command_line(task["command"])
+        if self._image is not None:
+            executable, arguments, environment = self._image.enter(task["command"], environment)
+        return subprocess.Popen(arguments, executable=executable, env=environment, start_new_session=True)
+
     def _check(self, key: str, info: Json, environment: dict[str, str]) -> Check:
         def report(fields: Json, fatal: bool) -> None:
             self._post("CHECKED", what=key, fields=fields, fatal=fatal)
@@ -126,6 +136,8 @@ class CommandExecutor:
 
     def _environment(self, task: Json) -> dict[str, str]:
         environment = dict(os.environ)
+        if self._image is not None:
+            environment |= self._image.environment
         for variable in task["command"].get("environment", {}).get("variables", []):
             if variable.get("type", "VALUE") != "SECRET":
                 environment[variable["name"]] = variable.get("value", "")
@@ -140,6 +152,11 @@ class CommandExecutor:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, number)
 
+    def _terminate(self, grace: float) -> None:
+        """Ask the child to end; after ``grace`` seconds it is killed."""
+        log("Sending SIGTERM; SIGKILL follows in", grace, "s")
+        self._signal(signal.SIGTERM)
+
     def _kill(self, grace: float) -> None:
         if self._ended or self._child is None:
             return
@@ -151,7 +168,7 @@ class CommandExecutor:
             for check in self._checks:
                 check.stop()
             self._killed = True
-            self._signal(signal.SIGTERM)
+            self._terminate(grace)
         if self._deadline is None or end < self._deadline:
             self._deadline = end
             self._later(max(0.0, grace), "ESCALATE")
@@ -161,9 +178,9 @@ class CommandExecutor:
         for check in self._checks:
             check.stop()
         if code < 0:
-            message = f"Command terminated with signal {signal.strsignal(-code)}"
+            message = f"{self.what} terminated with signal {signal.strsignal(-code)}"
         else:
-            message = f"Command exited with status {code}"
+            message = f"{self.what} exited with status {code}"
         fields: Json = {"message": message}
         if self._too_long:
             state = "TASK_FAILED"
@@ -191,4 +208,4 @@ class CommandExecutor:
 
 
 def main() -> None:
-    CommandExecutor().run()
+    CommandExecutor(Image.of(sys.argv[1:])).run()

@@ -1,0 +1,90 @@
+"""A real Mesos whose one agent has images, Docker, two GPUs and two licenses, and queues for them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airavata_mesos_plugin.testing.airavata_script import JobScript
+from airavata_mesos_plugin.testing.compute_resource import ClusterAddresses
+from tests.contract.airavata_caller import Submission
+from tests.realmesos.cluster import RealMesosCluster
+from tests.realmesos.containers import ContainerHost, lacking
+from tests.support.hasty_wrapper import hasty_templates
+from tests.support.mesos_site import MesosSite
+
+IMAGE = "tools"
+GPUS = LICENSES = 2
+RESOURCES = f"cpus:4;mem:4096;disk:8192;ports:[31000-31999];licenses:{LICENSES}"
+QUEUES: Sequence[Mapping[str, Any]] = (
+    {"name": "image", "template": "docker", "values": {"image": IMAGE, "containerizer": "mesos"}},
+    {"name": "docker", "template": "docker", "values": {"image": IMAGE, "parameters": "user=0:4321"}},
+    {"name": "absent", "template": "docker", "values": {"image": "nothing", "containerizer": "mesos"}},
+    {"name": "absent_docker", "template": "docker", "values": {"image": "nothing"}},
+    {"name": "gpu", "template": "gpu"},
+    {"name": "gpu_image", "template": "gpu", "values": {"image": IMAGE}},
+    {"name": "licensed", "mesos": {"task": {"resources": {"named": {"licenses": 1}}}}},
+)
+
+
+class ContainerSite(MesosSite):
+    """A resource with all these queues."""
+
+    def __init__(self, directory: Path, mesos: RealMesosCluster, host: ContainerHost) -> None:
+        super().__init__(directory, mesos, {"template_directories": [hasty_templates(directory)]})
+        self.host = host
+
+    def _configure(self, addresses: ClusterAddresses) -> None:
+        super()._configure(addresses)
+        assert self.config is not None
+        document = json.loads(self.config.read_text())
+        (first,) = document["queues"]
+        document["queues"] += [{**first, **queue} for queue in QUEUES]
+        self.config.write_text(json.dumps(document))
+
+    def job(
+        self, queue: str, command: str, *directives: str, work: Path | None = None, wall_time: str = "10:0:00"
+    ) -> Submission:
+        """A job that was accepted, in one of the queues."""
+        script = JobScript(
+            work or self.work(),
+            command,
+            queue=queue,
+            wall_time=wall_time,
+            directives=tuple(f"#SBATCH {directive}" for directive in directives),
+            realtime=False,
+        )
+        return self.accepted(script)
+
+
+@pytest.fixture(scope="session")
+def site(real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerSite]:
+    why = lacking()
+    if why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    with ExitStack() as stack:
+        host = ContainerHost(tmp_path_factory.mktemp("host"), real_mesos_build, image=IMAGE, gpus=GPUS)
+        stack.callback(host.close)
+        cluster = stack.enter_context(
+            RealMesosCluster(
+                tmp_path_factory.mktemp("mesos"),
+                real_mesos_build,
+                agents=1,
+                resources=RESOURCES,
+                agent_flags=host.flags(),
+                agent_prefix=host.prefix(),
+            )
+        )
+        made = ContainerSite(tmp_path_factory.mktemp("site"), cluster, host)
+        made.start()
+        stack.callback(made.stop)
+        made.install()
+        yield made

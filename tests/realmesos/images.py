@@ -1,0 +1,81 @@
+"""A small image out of programs of this host, for Mesos' own containers and for the stand-in of docker."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+PROGRAMS = (
+    *("bash", "cat", "chmod", "cp", "date", "dd", "env", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv"),
+    *("rm", "rmdir", "setsid", "sha256sum", "sleep", "stat", "tail", "tar", "tee", "touch", "tr", "uname"),
+    "wget",
+)
+"""What a job in an image needs, and what scripts of tests use."""
+
+DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "srv", "sys", "tmp", "var")
+MARK = "etc/only-in-the-image"
+WORDS = "words of the image\n"
+CONFIG: Json = {
+    "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "OF_THE_IMAGE=yes"],
+    # As images of applications have them; neither is for a job.
+    "WorkingDir": "/srv",
+    "Entrypoint": ["/bin/false"],
+    "Cmd": None,
+}
+_LAYER = "a" * 64
+
+
+def make_rootfs(root: Path, programs: Sequence[str] = PROGRAMS) -> None:
+    """The programs with their libraries, where Debian has them, and the file ``MARK``."""
+    for name in DIRECTORIES:
+        (root / name).mkdir(parents=True)
+    (root / "tmp").chmod(0o1777)
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "bin").symlink_to("usr/bin")
+    sources = []
+    for program in programs:
+        found = shutil.which(program)
+        assert found, f"{program} is not installed"
+        sources.append(found)
+        shutil.copy(Path(found).resolve(), root / "usr/bin" / program)
+    (root / "usr/bin/sh").symlink_to("bash")
+    linked = subprocess.run(["ldd", *sources], capture_output=True, text=True, check=False).stdout
+    for library in sorted(set(re.findall(r"(/\S+) \(0x", linked))):
+        target = root / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(library).resolve(), target)
+    (root / MARK).write_text(WORDS)
+
+
+def save(root: Path, archive: Path, name: str) -> None:
+    """What ``docker save`` makes of an image of one layer (Docker 24), in as far as Mesos 1.11 reads it."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(root, ".")
+    about = {
+        "id": _LAYER,
+        "architecture": "amd64",
+        "os": "linux",
+        "config": CONFIG,
+        "container_config": CONFIG,
+    }
+    members = {
+        f"{_LAYER}/VERSION": b"1.0",
+        f"{_LAYER}/json": json.dumps(about).encode(),
+        f"{_LAYER}/layer.tar": layer.getvalue(),
+        "repositories": json.dumps({name: {"latest": _LAYER}}).encode(),
+    }
+    with tarfile.open(archive, "w") as tar:
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
