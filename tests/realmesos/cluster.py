@@ -14,6 +14,7 @@ import requests
 from kazoo.client import KazooClient
 
 from tests.realmesos.access import AccessFlags, Json, Tls
+from tests.realmesos.hosts import Host, Network, NodeServer
 from tests.realmesos.server import Server
 from tests.support.waiting import wait_for
 from tests.support.zookeeper import ensemble
@@ -36,6 +37,9 @@ class RealMesosCluster:
     those of all masters or agents; an agent's flag takes the place of one of the same name. ``agent_prefix``
     is a command that starts agents, ``unshare --mount`` for instance. Without root, tasks run as the present
     user.
+
+    With ``own_hosts`` each agent is on one of ``hosts``, called node1.cluster.example and so on, and the
+    master can be asked by this object and from those hosts only. Scripts on all nodes see ``shared``.
     """
 
     def __init__(
@@ -53,10 +57,16 @@ class RealMesosCluster:
         master_flags: Sequence[str] = (),
         agent_flags: Sequence[str] = (),
         agent_prefix: Sequence[str] = (),
+        own_hosts: bool = False,
     ) -> None:
         if masters > 1 and not zookeeper:
             raise ValueError("masters elect their leader in ZooKeeper")
+        if own_hosts and zookeeper:
+            raise ValueError("ZooKeeper runs on loopback, where hosts of their own cannot reach it")
         self.directory = directory.resolve()
+        self.shared = self.directory / "shared"
+        self.network = Network(self.directory / "network") if own_hosts else None
+        self.hosts: list[Host] = []
         self.credentials = credentials
         self.tls = tls
         self.scheme = "https" if tls else "http"
@@ -94,6 +104,9 @@ class RealMesosCluster:
     def start(self) -> None:
         """Returns when all agents are registered with the leading master."""
         self._stack.callback(self._session.close)
+        self.shared.mkdir(parents=True, exist_ok=True)
+        if self.network is not None:
+            self._stack.enter_context(self.network)
         if self._zookeeper:
             (server,) = self._stack.enter_context(ensemble(self.directory / "zookeeper"))
             self.zookeeper_address = server.address
@@ -122,7 +135,9 @@ class RealMesosCluster:
     def add_master(self, *flags: str) -> Server:
         """One more, started. Without ZooKeeper there may be one only."""
         number = len(self.masters) + 1
-        directory, ip = self.directory / f"master{number}", f"127.0.2.{number}"
+        directory, ip, prefix = self.directory / f"master{number}", f"127.0.2.{number}", list[str]()
+        if self.network is not None:
+            ip, prefix = self.network.address, self.network.prefix
         where = ["--registry=in_memory"]
         if self._zookeeper:
             quorum = self._counts[0] // 2 + 1
@@ -132,7 +147,7 @@ class RealMesosCluster:
             *(f"--work_dir={directory}/work", "--allocation_interval=100ms", *where),
             *(*self._access.master(), *self._master_flags, *flags),
         ]
-        master = Server(f"master{number}", directory, command, ip, self._environment())
+        master = Server(f"master{number}", directory, command, ip, self._environment(), prefix)
         self.masters.append(master)
         master.start()
         return master
@@ -141,11 +156,14 @@ class RealMesosCluster:
         """One more, started."""
         number = len(self.agents) + 1
         directory, ip = self.directory / f"agent{number}", f"127.0.1.{number}"
+        host = self._add_host(number, directory)
+        ip, hostname = (host.address, host.name) if host else (ip, ip)
         master = self.zookeeper_url if self._zookeeper else self.masters[0].address
         if os.geteuid() != 0:
             flags = ("--no-switch_user", *flags)
         command = [
-            *(str(self._build / "mesos-agent"), f"--ip={ip}", f"--hostname={ip}", "--no-hostname_lookup"),
+            *(str(self._build / "mesos-agent"), f"--ip={ip}", "--no-hostname_lookup"),
+            f"--hostname={hostname}",
             *(f"--master={master}", f"--work_dir={directory}/work", f"--runtime_dir={directory}/run"),
             *(f"--fetcher_cache_dir={directory}/fetch", f"--launcher_dir={self._build}"),
             *("--launcher=posix", "--isolation=posix/cpu,posix/mem", "--containerizers=mesos"),
@@ -156,21 +174,25 @@ class RealMesosCluster:
         ]
         # Mesos takes each flag once only: the last one here.
         command = [*self._agent_prefix, *{flag.partition("=")[0]: flag for flag in command}.values()]
-        agent = Server(f"agent{number}", directory, command, ip, self._environment())
+        if host is not None:
+            agent: Server = NodeServer(f"agent{number}", directory, command, host, self._environment())
+        else:
+            agent = Server(f"agent{number}", directory, command, ip, self._environment())
         self.agents.append(agent)
         agent.start()
         return agent
 
     def get(self, server: Server, path: str) -> Any:
         """The JSON document of an endpoint. Raises requests.RequestException when there is none."""
-        response = self._session.get(self.url(server) + path, timeout=REQUEST_SECONDS)
+        response = self._ask(lambda: self._session.get(self.url(server) + path, timeout=REQUEST_SECONDS))
         response.raise_for_status()
         return response.json() if response.content else None
 
     def post(self, server: Server, path: str, body: Json, headers: Mapping[str, str] | None = None) -> bytes:
         """The answer to a v1 call. Raises requests.RequestException when the server refuses it."""
-        response = self._session.post(
-            self.url(server) + path, json=body, headers=headers, timeout=REQUEST_SECONDS
+        url = self.url(server) + path
+        response = self._ask(
+            lambda: self._session.post(url, json=body, headers=headers, timeout=REQUEST_SECONDS)
         )
         response.raise_for_status()
         return response.content
@@ -216,6 +238,17 @@ class RealMesosCluster:
                 if (one["id"], candidate["id"]) == (framework, executor):
                     return str(candidate["directory"])
         raise KeyError(executor)
+
+    def _add_host(self, number: int, directory: Path) -> Host | None:
+        if self.network is None:
+            return None
+        directory.mkdir(parents=True)
+        host = self.network.node(number, [directory, self.shared, self._build])
+        self.hosts.append(host)
+        return host
+
+    def _ask(self, request: Callable[[], requests.Response]) -> requests.Response:
+        return request() if self.network is None else self.network.ask(request)
 
     def _until(self, look: Callable[[], T], good: Callable[[T], bool], what: str) -> T:
         def quiet() -> tuple[T, ...]:

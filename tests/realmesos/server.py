@@ -19,12 +19,19 @@ class Server:
     """Listens on a port of the system's choice, and on the same one whenever it is started again."""
 
     def __init__(
-        self, name: str, directory: Path, command: Sequence[str], ip: str, environment: Mapping[str, str]
+        self,
+        name: str,
+        directory: Path,
+        command: Sequence[str],
+        ip: str,
+        environment: Mapping[str, str],
+        prefix: Sequence[str] = (),
     ) -> None:
+        """``prefix`` stands before the command: what leads to the host where it is to run."""
         self.name = name
         self.directory = directory
         self.ip = ip
-        self._command = tuple(command)
+        self._command = (*prefix, *command)
         self._environment = dict(environment)
         self._log = directory / "log"
         self._port = 0
@@ -84,7 +91,8 @@ class Server:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._port = self._port or self._announced()  # it is to come back at the same place
-            self._process.send_signal(number)
+            self.send(number)
+            self._process.send_signal(signal.SIGCONT)  # it may have stopped together with a child
             self._process.wait(STOP_SECONDS)
 
     def _announced(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from airavata_mesos_plugin.testing.settings import NOWHERE
 from tests.realmesos.cluster import RealMesosCluster
+from tests.realmesos.hosts import Host
 from tests.support.mesos_framework import ENDED
 from tests.support.site import Site
 
@@ -25,9 +26,18 @@ class _Addresses:
 
 
 class MesosSite(Site):
-    """One home directory with everything that works on it, and the Mesos behind it."""
+    """One home directory with everything that works on it, and the Mesos behind it.
 
-    def __init__(self, directory: Path, mesos: RealMesosCluster, settings: Mapping[str, Any]) -> None:
+    The daemon runs on ``host`` if the agents are on hosts of their own, too.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        mesos: RealMesosCluster,
+        settings: Mapping[str, Any],
+        host: Host | None = None,
+    ) -> None:
         changes: dict[str, Any] = dict(settings)
         self._framework = f"site-{uuid.uuid4()}"
         cluster = dict(settings.get("clusters", {}))
@@ -35,7 +45,11 @@ class MesosSite(Site):
         changes["clusters"] = {"kind": "mesos", "mesos": own, **cluster}
         # Tasks run as the account that the queue's role names.
         changes["queues"] = {"role": getpass.getuser(), "disk_mb": 32, **settings.get("queues", {})}
-        super().__init__(directory, None, changes)
+        prefix: list[str] = []
+        if host is not None:
+            prefix = host.prefix
+            changes["staging"] = {"listen": host.address, **settings.get("staging", {})}
+        super().__init__(directory, None, changes, prefix)
         self.mesos = mesos
         self.cluster = _Addresses(mesos)
         self.config = directory / "provider.yaml"
@@ -59,10 +73,13 @@ class MesosSite(Site):
 
 @contextmanager
 def running_mesos_site(
-    directory: Path, mesos: RealMesosCluster, settings: Mapping[str, Any] | None = None
+    directory: Path,
+    mesos: RealMesosCluster,
+    settings: Mapping[str, Any] | None = None,
+    host: Host | None = None,
 ) -> Iterator[MesosSite]:
-    """A site on a cluster that runs; ``settings`` as for `Site`."""
-    site = MesosSite(directory, mesos, settings or {})
+    """A site on a cluster that runs; ``settings`` as for `Site`, ``host`` as for `MesosSite`."""
+    site = MesosSite(directory, mesos, settings or {}, host)
     site.start()
     try:
         site.install()
