@@ -39,6 +39,9 @@ def settings(queue: dict[str, Any], **cluster: Any) -> ProviderSettings:
         ({"inputs": {"method": "sftp"}}, "needs sftp in the cluster"),
         ({"outputs": {"method": "sftp"}}, "needs sftp in the cluster"),
         ({"outputs": {"method": "ftp"}}, "outputs.method"),
+        ({"outputs": {"nodes": "both"}}, "outputs.nodes"),
+        ({"inputs": {"method": "sftp"}, "max_nodes": 2}, "sftp serves one node, max_nodes is 2"),
+        ({"outputs": {"method": "push", "nodes": "all"}}, "only the first node sends"),
     ],
 )
 def test_ways_that_do_not_fit(queue: dict[str, Any], words: str) -> None:
