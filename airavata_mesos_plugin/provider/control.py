@@ -24,17 +24,20 @@ class Control:
         is started again. Raises NotFound, Refused for another account's job, and
         InvalidRequest for one that is over.
         """
-        record = self._own(job_id, uid)
-        if record.phase.final:
-            raise InvalidRequest(f"job {job_id} is over")
-        who = Hold.ADMIN if as_admin else record.held or Hold.USER
-        fields: dict[str, object] = {"held": who}
-        if record.phase is JobPhase.ACCEPTED:
-            fields["wait_reason"] = HELD[who]
-        elif record.phase in (JobPhase.SUBMITTING, JobPhase.QUEUED) and record.requeue_requested_at is None:
-            fields["requeue_requested_at"] = self._parts.clock.now()
-            fields["requeue_requested_by"] = ""  # nobody wants a new attempt to be seen
-        self._parts.ledger.annotate(job_id, **fields)
+        with self._parts.ledger.together():  # a job that begins meanwhile must not be taken back
+            record = self._own(job_id, uid)
+            if record.phase.final:
+                raise InvalidRequest(f"job {job_id} is over")
+            who = Hold.ADMIN if as_admin else record.held or Hold.USER
+            fields: dict[str, object] = {"held": who}
+            if record.phase is JobPhase.ACCEPTED:
+                fields["wait_reason"] = HELD[who]
+            elif (
+                record.phase in (JobPhase.SUBMITTING, JobPhase.QUEUED) and record.requeue_requested_at is None
+            ):
+                fields["requeue_requested_at"] = self._parts.clock.now()
+                fields["requeue_requested_by"] = ""  # nobody wants a new attempt to be seen
+            self._parts.ledger.annotate(job_id, **fields)
         self.wake(record)
 
     def release(self, job_id: int, uid: int) -> None:

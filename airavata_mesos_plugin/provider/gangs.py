@@ -24,7 +24,7 @@ from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox.tickets import Purpose
 from airavata_mesos_plugin.schedulers.base import NodeTask, TaskObservation
 from airavata_mesos_plugin.store import JobSelection
-from airavata_mesos_plugin.store.gangs import GangNode
+from airavata_mesos_plugin.store.gangs import Gang, GangNode
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class GangDesk:
         """``chance`` gives numbers from 0 to 1 for the pauses."""
         self._parts = parts
         self._chance = chance
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the gatherings alone: nothing waits for the ledger within it
         self._gatherings: dict[tuple[int, int], _Gathering] = {}
 
     def register(self, ticket: str, number: int, said: Mapping[str, object]) -> dict[str, object]:
@@ -72,43 +72,49 @@ class GangDesk:
         if holder is None:
             raise NotFound("no such address")
         node = node_of(number, said)
-        with self._lock:
-            record = parts.ledger.job(holder.job_id)
-            ending = record.cancel_requested_at is not None or record.requeue_requested_at is not None
-            if (
-                record.attempt != holder.attempt
-                or number >= record.request.nodes
-                or record.phase not in (*_GATHERING, JobPhase.RUNNING)
-            ):
-                raise NotFound("no such address")
-            settled = parts.ledger.gangs.of(record.id, record.attempt)
-            if settled is not None:
-                if not _same_start(settled.nodes[number], node):
-                    raise NotFound("this node was started again, but its job cannot be joined again")
-                return _answer(settled.nodes)
-            if ending:
-                raise NotFound("no such address")
-            now = parts.clock.monotonic()
-            gathering = self._gatherings.setdefault((record.id, record.attempt), _Gathering(began=now))
-            gathering.seen[number] = (node, now)
-            present = gathering.present(now)
-            if len(present) < record.request.nodes:
-                return {"present": len(present)}
-            return _answer(self._settle(record, present))
+        ledger = parts.ledger
+        record = ledger.job(holder.job_id)
+        if (
+            record.attempt != holder.attempt
+            or number >= record.request.nodes
+            or record.phase not in (*_GATHERING, JobPhase.RUNNING)
+        ):
+            raise NotFound("no such address")
+        gang = ledger.gangs.of(record.id, record.attempt)
+        if gang is None:
+            present = self._join(record, node)
+            if len(present) == record.request.nodes:
+                gang = self._settle(record, present)
+            else:
+                # Another one may have been the last, and have closed the gathering that this one just opened.
+                gang = ledger.gangs.of(record.id, record.attempt)
+        if gang is None:
+            return {"present": len(present)}
+        if not _same_start(gang.nodes[number], node):
+            raise NotFound("this node was started again, but its job cannot be joined again")
+        return _answer(gang.nodes)
 
     def seen(self, record: JobRecord, task: TaskObservation) -> TaskObservation:
-        """What a scheduler says about the first node, as far as it is true of the whole job."""
+        """What a scheduler says about the first node, as far as it is true of the whole job.
+
+        To be called within `Ledger.together`, so that what it says is still so when it is written.
+        """
         if record.request.nodes == 1:
             return task
-        gang = self._parts.ledger.gangs.of(record.id, record.attempt)
+        ledger = self._parts.ledger
+        gang = ledger.gangs.of(record.id, record.attempt)
+        record = ledger.job(record.id)  # the nodes may have come since it was read
         if gang is None:
             if task.phase is JobPhase.RUNNING:
                 return replace(task, phase=JobPhase.QUEUED, started_at=None)
+            if task.phase.final and _ending(record):
+                # Nodes end by themselves when they hear that the job is to end, before they are killed.
+                return replace(task, kill_seen=True)
             return task
         if task.task_id and gang.task_id in ("", task.task_id):
             nodes = _with_tasks(gang.nodes, task.nodes)
             if (nodes, task.task_id) != (gang.nodes, gang.task_id):
-                self._parts.ledger.gangs.keep(record.id, record.attempt, nodes, task.task_id)
+                ledger.gangs.observe(record.id, record.attempt, task.task_id, nodes)
         elif task.task_id != gang.task_id:
             # The scheduler has replaced the first node. A job that has begun cannot go on with another one.
             return replace(
@@ -125,15 +131,13 @@ class GangDesk:
         return replace(task, started_at=record.started_at or task.started_at)
 
     def waiting_reason(self, record: JobRecord, reason: str) -> str:
-        """Why the job waits: the scheduler's ``reason``, and how many nodes are there.
-
-        Not to be called within `Ledger.together`.
-        """
+        """Why the job waits: the scheduler's ``reason``, and how many nodes are there."""
         if record.request.nodes == 1:
             return reason
+        now = self._parts.clock.monotonic()
         with self._lock:
             gathering = self._gatherings.get((record.id, record.attempt))
-            present = gathering.present(self._parts.clock.monotonic()) if gathering is not None else []
+            present = gathering.present(now) if gathering is not None else []
         if not present:
             return reason
         told = f"{len(present)} of {record.request.nodes} nodes have started"
@@ -144,30 +148,21 @@ class GangDesk:
         parts = self._parts
         now = parts.clock.monotonic()
         with self._lock:
-            gatherings = dict(self._gatherings)
-        for (job_id, attempt), gathering in gatherings.items():
+            found = [
+                (*key, gathering.began, len(gathering.present(now)))
+                for key, gathering in self._gatherings.items()
+            ]
+        for job_id, attempt, began, present in found:
             record = parts.ledger.job(job_id)
             if record.cluster != cluster:
                 continue
-            if record.attempt != attempt or record.phase not in _GATHERING:
+            if not _gathers(record, attempt):
                 self._forget(job_id, attempt)
                 continue
             limit = parts.settings.queue(record.request.queue).gathering_seconds
-            if now - gathering.began < limit or record.requeue_requested_at is not None:
-                continue
-            present = len(gathering.present(now))
-            longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
-            pause = longest * (0.5 + self._chance() / 2)
-            told = f"only {present} of {record.request.nodes} nodes had started after {limit} s"
-            log.warning("job %d: %s; they are given back for %.0f s", job_id, told, pause)
-            parts.ledger.annotate(
-                job_id,
-                requeue_requested_at=parts.clock.now(),
-                requeue_requested_by="",
-                begin_at=parts.clock.now() + pause,
-            )
-            parts.ledger.note(job_id, source="provider", reason=f"{told}: given back, to be tried again")
-            parts.views[cluster].wake.set()
+            if now - began >= limit:
+                told = f"only {present} of {record.request.nodes} nodes had started after {limit} s"
+                self._give_back(record, told)
 
     def admitted(self, cluster: str, records: list[JobRecord]) -> list[JobRecord]:
         """Those that may go to a scheduler which starts nodes one by one.
@@ -193,23 +188,66 @@ class GangDesk:
                     self._parts.ledger.annotate(record.id, pending_reason=reason)
         return chosen
 
-    def _settle(self, record: JobRecord, present: list[GangNode]) -> tuple[GangNode, ...]:
-        parts = self._parts
+    def _join(self, record: JobRecord, node: GangNode) -> list[GangNode]:
+        """The nodes that are there, with this one. Raises NotFound for a job that is being ended."""
+        if not _gathers(record, record.attempt):
+            raise NotFound("no such address")
+        now = self._parts.clock.monotonic()
+        with self._lock:
+            gathering = self._gatherings.setdefault((record.id, record.attempt), _Gathering(began=now))
+            gathering.seen[node.number] = (node, now)
+            return gathering.present(now)
+
+    def _settle(self, record: JobRecord, present: list[GangNode]) -> Gang:
+        """The job runs on these nodes, or on those that another one was quicker with.
+
+        Raises NotFound when it is being ended by now.
+        """
+        ledger = self._parts.ledger
         nodes = _named(present)
-        parts.ledger.gangs.keep(record.id, record.attempt, nodes)
-        parts.ledger.advance(
-            record.id,
-            JobPhase.RUNNING,
-            source="provider",
-            reason=f"all {len(nodes)} nodes have started",
-            fields={"started_at": parts.clock.now(), "node_list": _hosts(nodes), "pending_reason": ""},
-        )
-        self._gatherings.pop((record.id, record.attempt), None)
-        return nodes
+        with ledger.together():  # nobody else ends the job or gives it back meanwhile
+            gang = ledger.gangs.of(record.id, record.attempt)
+            if gang is None and _gathers(ledger.job(record.id), record.attempt):
+                gang = ledger.gangs.keep(record.id, record.attempt, nodes)
+                ledger.advance(
+                    record.id,
+                    JobPhase.RUNNING,
+                    source="provider",
+                    reason=f"all {len(nodes)} nodes have started",
+                    fields={"started_at": self._parts.clock.now(), "node_list": _hosts(gang.nodes)},
+                )
+        self._forget(record.id, record.attempt)
+        if gang is None:
+            raise NotFound("no such address")
+        return gang
+
+    def _give_back(self, record: JobRecord, told: str) -> None:
+        parts = self._parts
+        longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(record.attempt, 10))
+        pause = longest * (0.5 + self._chance() / 2)
+        now = parts.clock.now()
+        with parts.ledger.together():
+            if not _gathers(parts.ledger.job(record.id), record.attempt):
+                return  # the last node has come, or somebody was quicker to end it
+            parts.ledger.annotate(
+                record.id, requeue_requested_at=now, requeue_requested_by="", begin_at=now + pause
+            )
+            parts.ledger.note(record.id, source="provider", reason=f"{told}: given back, to be tried again")
+        log.warning("job %d: %s; they are given back for %.0f s", record.id, told, pause)
+        parts.views[record.cluster].wake.set()
 
     def _forget(self, job_id: int, attempt: int) -> None:
         with self._lock:
             self._gatherings.pop((job_id, attempt), None)
+
+
+def _gathers(record: JobRecord, attempt: int) -> bool:
+    """True while nodes may still come for this attempt, which nobody has asked to end."""
+    return record.attempt == attempt and record.phase in _GATHERING and not _ending(record)
+
+
+def _ending(record: JobRecord) -> bool:
+    return record.cancel_requested_at is not None or record.requeue_requested_at is not None
 
 
 def gang_description(parts: Parts, record: JobRecord) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict, deque
 
 from airavata_mesos_plugin.errors import AiravataMesosError
-from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord
 from airavata_mesos_plugin.provider.gangs import GangDesk
 from airavata_mesos_plugin.provider.pacing import Pacing
 from airavata_mesos_plugin.provider.parts import Parts
@@ -26,6 +27,7 @@ class Monitor:
         self._gangs = gangs
         self._kills = Pacing(parts.clock, first_seconds=15.0, longest_seconds=300.0)
         self._absent_since: dict[int, float] = {}
+        self._others: defaultdict[str, deque[JobKey]] = defaultdict(deque)  # of each cluster
 
     def round(self, cluster: str) -> None:
         """One look at all jobs of ``cluster``. Repeatable.
@@ -36,9 +38,12 @@ class Monitor:
         scheduler = parts.schedulers[cluster]
         there = JobSelection(clusters=frozenset({cluster}), phases=_WITH_SCHEDULER)
         records = parts.ledger.jobs(there)[::-1]  # the oldest first
-        if not records:
+        if not records and not self._others[cluster]:
             return
         try:
+            self.end_others(cluster)
+            if not records:
+                return
             self._send_cancels(cluster, records)
             asked_at = parts.clock.now()
             tasks = scheduler.poll([record.key for record in records])
@@ -54,6 +59,7 @@ class Monitor:
                     if self.apply(record, task) is JobPhase.QUEUED:
                         waiting.append(record)
             parts.outputs_due.set()
+            self.end_others(cluster)
             if waiting:
                 self._explain(cluster, waiting)
         except AiravataMesosError as error:
@@ -71,7 +77,8 @@ class Monitor:
     def apply(self, record: JobRecord, task: TaskObservation) -> JobPhase:
         """Record what the scheduler says about a job; returns the phase that this means for the whole job.
 
-        A late or repeated report changes nothing.
+        A late or repeated report changes nothing. To be called within `Ledger.together`, with `end_others`
+        after it.
         """
         ledger = self._parts.ledger
         task = self._gangs.seen(record, task)
@@ -100,6 +107,7 @@ class Monitor:
                 ledger.annotate(record.id, **seen)
             return task.phase
         outcome, reason = task.phase, task.message
+        record = ledger.job(record.id)  # somebody may have asked for its end since it was read
         if record.requeue_requested_at is not None and task.kill_seen and record.cancel_requested_at is None:
             outcome, reason = JobPhase.CANCELLED, _requeue_text(record)
         elif record.cancel_requested_at is not None and task.kill_seen:
@@ -118,16 +126,21 @@ class Monitor:
             self._kills.forget(record.id)
             self._parts.outputs_due.set()
             if record.request.nodes > 1:
-                self._end_others(record)
+                self._others[record.cluster].append(record.key)
         return task.phase
 
-    def _end_others(self, record: JobRecord) -> None:
-        """The first node is over, and with it the job. Other nodes end by themselves, but not all of them at
-        once: one may be cut off, or have been started again.
+    def end_others(self, cluster: str) -> None:
+        """End the other nodes of jobs whose first node is over, and with it the job.
+
+        They end by themselves, but not all of them at once: one may be cut off, or have been started again.
+        Those that cannot be ended now are left to the next call; raises what the scheduler does.
         """
-        (result,) = self._parts.schedulers[record.cluster].cancel([record.key], "the job is over")
-        if result.error is not None:
-            log.warning("job %d is over; its other nodes are not ended yet: %s", record.id, result.error)
+        others = self._others[cluster]
+        while others:
+            (result,) = self._parts.schedulers[cluster].cancel([others[0]], "the job is over")
+            key = others.popleft()
+            if result.error is not None:
+                log.warning("%s is over; its other nodes are not ended yet: %s", key, result.error)
 
     def _send_cancels(self, cluster: str, records: list[JobRecord]) -> None:
         parts = self._parts
@@ -189,15 +202,12 @@ class Monitor:
 
     def _explain(self, cluster: str, records: list[JobRecord]) -> None:
         reasons = self._parts.schedulers[cluster].pending_reasons([record.key for record in records])
-        # Before the ledger is taken: those who register nodes take it after what tells of them.
-        told = {
-            record.id: self._gangs.waiting_reason(record, reasons.get(record.key, "")) for record in records
-        }
-        with self._parts.ledger.together():
+        ledger = self._parts.ledger
+        with ledger.together():
             for record in records:
-                reason = told[record.id]
-                if reason != record.pending_reason:
-                    self._parts.ledger.annotate(record.id, pending_reason=reason)
+                reason = self._gangs.waiting_reason(record, reasons.get(record.key, ""))
+                if reason != record.pending_reason and ledger.job(record.id).phase is JobPhase.QUEUED:
+                    ledger.annotate(record.id, pending_reason=reason)
 
 
 def _requeue_text(record: JobRecord) -> str:

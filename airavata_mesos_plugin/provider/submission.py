@@ -99,7 +99,9 @@ class Submitter:
                 self._give_up(record, AlreadyExists(stranger))
             else:
                 self._pacing.forget(record.id)
-                self._monitor.apply(record, task)
+                with self._parts.ledger.together():
+                    self._monitor.apply(record, task)
+                self._monitor.end_others(cluster)
         return fresh
 
     def _stranger(self, record: JobRecord, task: TaskObservation) -> str:

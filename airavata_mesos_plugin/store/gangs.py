@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
 _TABLE = (
-    "CREATE TABLE IF NOT EXISTS gangs (job_id INTEGER PRIMARY KEY REFERENCES jobs (id),"
-    " attempt INTEGER NOT NULL, nodes TEXT NOT NULL, task_id TEXT NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS gangs (job_id INTEGER NOT NULL REFERENCES jobs (id),"
+    " attempt INTEGER NOT NULL, nodes TEXT NOT NULL, task_id TEXT NOT NULL,"
+    " PRIMARY KEY (job_id, attempt)) WITHOUT ROWID"
 )
+_OF = "SELECT nodes, task_id FROM gangs WHERE job_id = ? AND attempt = ?"
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,37 @@ class Gangs:
         """Make the table where there is none."""
         cursor.execute(_TABLE)
 
-    def keep(self, job_id: int, attempt: int, nodes: Sequence[GangNode], task_id: str = "") -> None:
-        """Store the nodes of an attempt, in the place of those of earlier ones. Durable on return."""
-        text = json.dumps([asdict(node) for node in nodes], separators=(",", ":"))
+    def keep(self, job_id: int, attempt: int, nodes: Sequence[GangNode]) -> Gang:
+        """Store the nodes of an attempt. Durable on return.
+
+        An attempt has one gang for good: a repeat gives back what was stored first, whatever ``nodes`` are.
+        """
+        with self._writing() as cursor:
+            values = (job_id, attempt, _text(nodes))
+            cursor.execute("INSERT OR IGNORE INTO gangs VALUES (?, ?, ?, '')", values)
+            return _gang(cursor.execute(_OF, (job_id, attempt)).fetchone())
+
+    def observe(self, job_id: int, attempt: int, task_id: str, nodes: Sequence[GangNode]) -> None:
+        """Store the first node's task, and ``nodes`` with what else was seen of them. Durable on return.
+
+        Nothing changes once the first node has had another task, or where there is no gang; repeatable.
+        """
         with self._writing() as cursor:
             cursor.execute(
-                "INSERT OR REPLACE INTO gangs VALUES (?, ?, ?, ?)", (job_id, attempt, text, task_id)
+                "UPDATE gangs SET task_id = ?, nodes = ?"
+                " WHERE job_id = ? AND attempt = ? AND task_id IN ('', ?)",
+                (task_id, _text(nodes), job_id, attempt, task_id),
             )
 
     def of(self, job_id: int, attempt: int) -> Gang | None:
         """The nodes of an attempt; None when they have not all been there."""
-        row = (
-            self._reader()
-            .execute("SELECT nodes, task_id FROM gangs WHERE job_id = ? AND attempt = ?", (job_id, attempt))
-            .fetchone()
-        )
-        if row is None:
-            return None
-        return Gang(tuple(GangNode(**node) for node in json.loads(row[0])), str(row[1]))
+        row = self._reader().execute(_OF, (job_id, attempt)).fetchone()
+        return None if row is None else _gang(row)
+
+
+def _text(nodes: Sequence[GangNode]) -> str:
+    return json.dumps([asdict(node) for node in nodes], separators=(",", ":"))
+
+
+def _gang(row: sqlite3.Row) -> Gang:
+    return Gang(tuple(GangNode(**node) for node in json.loads(row[0])), str(row[1]))
