@@ -10,15 +10,32 @@ import pwd
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from tests.realmesos.access import Json, basic
-from tests.realmesos.cluster import RealMesosCluster
-from tests.realmesos.server import Server
+from tests.realmesos.access import Json, Tls, basic
 
 ENDED = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_LOST")
 WAIT_SECONDS = 60.0
+
+
+class Masters(Protocol):
+    """Where to subscribe; `RealMesosCluster` is one."""
+
+    @property
+    def tls(self) -> Tls | None: ...
+
+    @property
+    def credentials(self) -> Mapping[str, str] | None: ...
+
+    def leader(self) -> Master: ...
+
+
+class Master(Protocol):
+    """One of them."""
+
+    @property
+    def address(self) -> str: ...
 
 
 class Refused(Exception):
@@ -30,7 +47,7 @@ class Scheduler:
 
     def __init__(
         self,
-        cluster: RealMesosCluster,
+        cluster: Masters,
         *,
         principal: str | None = None,
         framework_id: str | None = None,
@@ -41,7 +58,7 @@ class Scheduler:
         Raises Refused.
         """
         self._cluster = cluster
-        self._master: Server = cluster.leader()
+        self._master = cluster.leader()
         self._principal = principal
         self._stream = ""
         self._events: list[Json] = []
