@@ -28,7 +28,7 @@ namespace java org.apache.airavata.mesos.provider
 namespace go airavata.mesos.provider
 
 /** Raised when calls or fields come that older peers do not know. Additions alone do not raise it. */
-const i32 INTERFACE_VERSION = 2
+const i32 INTERFACE_VERSION = 3
 
 /** Most jobs that one call takes or lists. */
 const i32 MAX_JOBS = 1000
@@ -62,7 +62,10 @@ enum Phase {
   LOST = 9,
 }
 
-/** What a job is. Unset amounts are taken from the queue. */
+/**
+ * What a job is. Unset amounts are taken from the queue. Nodes and tasks are counted as by sbatch of SLURM: on
+ * several nodes all start or none, and the script runs on the first one.
+ */
 struct JobSpec {
   /** Shown in listings; at most 255 bytes. */
   1: required string name
@@ -72,11 +75,12 @@ struct JobSpec {
   3: required string script
   /** Unset: the default queue. */
   4: optional string queue
-  /** Ranks of the job, all on one node. */
-  5: optional i32 tasks = 1
+  /** Ranks of the job. Unset: one on each node, or tasksPerNode. With fewer than nodes it has fewer nodes. */
+  5: optional i32 tasks
   6: optional i32 cpusPerTask
-  /** Memory of the whole job. */
+  /** Memory on each node. */
   7: optional i32 memoryMb
+  /** On each node. */
   8: optional i32 gpus = 0
   9: optional i32 wallTimeSeconds
   /** Path below the working directory. It may hold the patterns of sbatch, such as %j for the id. */
@@ -89,6 +93,10 @@ struct JobSpec {
   14: optional string comment
   /** Kept with the job, and usable to find it again; at most 32, each text at most 255 bytes. */
   15: optional map<string, string> labels
+  /** Unset: one, or as many as tasks and tasksPerNode take. At most maxNodes of the queue. */
+  16: optional i32 nodes
+  /** Most ranks on one node. */
+  17: optional i32 tasksPerNode
 }
 
 /** One recorded change of a job. */
@@ -123,6 +131,7 @@ struct JobInfo {
   11: required string jobKey
   /** How often the scheduler started the job anew, from 0. */
   12: required i32 run
+  /** Of several nodes the first one, which runs the script. */
   13: optional string host
   14: optional i32 exitCode
   /** Number of the signal that ended the script. */
@@ -144,6 +153,10 @@ struct JobInfo {
   /** Path below the working directory, as bytes; not known for sure before the job has a host. */
   26: required binary standardOutput
   27: required binary standardError
+  /** How many the job asks for. */
+  28: optional i32 nodes
+  /** Names of the nodes that it has, the first one first. */
+  29: optional list<string> nodeNames
 }
 
 /** From where on the events of a job are wanted. */
@@ -286,6 +299,8 @@ struct Queue {
   8: required i64 defaultMemoryMbPerCpu
   /** Space of a job's sandbox. */
   9: required i64 diskMb
+  /** Most nodes of one job. */
+  10: optional i32 maxNodes
 }
 
 /** What answers. */

@@ -28,7 +28,7 @@ from airavata_mesos_plugin.config.loading import (
 from airavata_mesos_plugin.config.mesos import MesosSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
 from airavata_mesos_plugin.config.provider import ProviderSettings
-from airavata_mesos_plugin.config.queue import QueueSettings, queue_ceiling
+from airavata_mesos_plugin.config.queue import QueueSettings
 from airavata_mesos_plugin.config.service import AccountSettings, ServiceSettings, ThriftSettings
 from airavata_mesos_plugin.config.staging import InputSettings, StagingSettings
 
@@ -58,6 +58,5 @@ __all__ = [
     "embedded_settings",
     "home_directory",
     "load",
-    "queue_ceiling",
     "serving_home",
 ]

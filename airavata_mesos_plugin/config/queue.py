@@ -10,7 +10,6 @@ from airavata_mesos_plugin.config.fetching import OutputSettings
 from airavata_mesos_plugin.config.names import IDENTIFIER, QUEUE_NAME
 from airavata_mesos_plugin.config.staging import InputSettings
 from airavata_mesos_plugin.config.types import Settings
-from airavata_mesos_plugin.jobs import Resources
 
 
 class QueueSettings(Settings):
@@ -70,14 +69,3 @@ class QueueSettings(Settings):
         if (self.inputs.method == "shared") != (self.outputs.method == "shared"):
             raise ValueError("the method shared is for inputs and outputs together")
         return self
-
-
-def queue_ceiling(queue: QueueSettings) -> Resources:
-    """The queue's own limits; what has none is as large as can be."""
-    unlimited = 2**31
-    return Resources(
-        cpus=queue.max_cpus or unlimited,
-        memory_mb=queue.max_memory_mb or unlimited,
-        disk_mb=unlimited,
-        gpus=unlimited,
-    )

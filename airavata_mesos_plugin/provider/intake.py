@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airavata_mesos_plugin.config import ProviderSettings, QueueSettings, queue_ceiling
-from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
+from airavata_mesos_plugin.config import ProviderSettings
+from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.filenames import NULL_DEVICE
-from airavata_mesos_plugin.jobs import JobRequest, Resources
+from airavata_mesos_plugin.jobs import JobRequest
+from airavata_mesos_plugin.provider.shaping import LARGEST, Shape, Wishes, fit, shape
 from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.sandbox_names import RESERVED
 from airavata_mesos_plugin.schedulers.base import Node
@@ -22,20 +23,22 @@ LONGEST_TEXT = 255
 
 MOST_LABELS = 32
 
-_LARGEST = 2**31 - 1
-
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody asks for; None where the queue decides. Memory is for the whole job."""
+    """What somebody asks for, counted as by sbatch; None where the queue decides. Memory and GPUs are those
+    of each node.
+    """
 
     name: str
     user: str
     uid: int
     working_directory: str
     queue: str | None = None
-    tasks: int = 1
+    nodes: int | None = None
+    tasks: int | None = None
     cpus_per_task: int | None = None
+    tasks_per_node: int | None = None
     memory_mb: int | None = None
     gpus: int = 0
     wall_time_seconds: int | None = None
@@ -47,6 +50,10 @@ class Wish:
     submission_key: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
+    def shape(self) -> Shape:
+        """Its nodes and tasks. Raises InvalidRequest for numbers that are none."""
+        return shape(_wishes(self))
+
 
 def complete(
     wish: Wish, settings: ProviderSettings, nodes_of: Callable[[str], Sequence[Node]], rights: PathRights
@@ -55,8 +62,8 @@ def complete(
 
     ``rights`` are those of the account that asks.
     ``nodes_of`` gives the nodes of a cluster as last seen; with none known only the queue's limits count.
-    Raises InvalidRequest for what is malformed, UnsatisfiableRequest for what no node or queue allows, and
-    NotFound for an unknown queue.
+    Raises InvalidRequest for what is malformed, DoesNotFit for what no node or queue allows, and NotFound for
+    an unknown queue.
     """
     _text("the name of the job", wish.name)
     if wish.submission_key:
@@ -72,7 +79,8 @@ def complete(
     queue = settings.queue(wish.queue)
     directory = _working_directory(wish.working_directory, rights)
     aliases = () if wish.working_directory == directory else (os.path.normpath(wish.working_directory),)
-    resources = _resources(wish, queue, nodes_of(queue.cluster))
+    wanted = wish.shape()
+    resources, seconds = fit(_wishes(wish), wanted, queue, nodes_of(queue.cluster))
     stdout = _output("standard output", wish.stdout, directory)
     stderr = None if wish.stderr is None else _output("standard error", wish.stderr, directory)
     return JobRequest(
@@ -83,12 +91,14 @@ def complete(
         working_directory=directory,
         working_directory_aliases=aliases,
         script_arguments=wish.arguments,
-        tasks=wish.tasks,
-        tasks_given=wish.tasks != 1,
-        cpus_per_task=wish.cpus_per_task,
+        nodes=wanted.nodes,
+        tasks=wanted.tasks,
+        tasks_given=wanted.tasks_given,
+        cpus_per_task=wanted.cpus_per_task,
+        tasks_per_node=wanted.tasks_per_node,
         resources=resources,
         memory_given=wish.memory_mb is not None,
-        wall_time_seconds=_wall_time(wish, queue),
+        wall_time_seconds=seconds,
         stdout=stdout,
         stderr=None if stderr == stdout else stderr,
         account=wish.account,
@@ -154,46 +164,31 @@ def _working_directory(path: str, rights: PathRights) -> str:
     return facts.physical
 
 
-def _resources(wish: Wish, queue: QueueSettings, nodes: Sequence[Node]) -> Resources:
-    for what, number in (("tasks", wish.tasks), ("cpus per task", wish.cpus_per_task or 1)):
-        if not 1 <= number <= _LARGEST:
+def _wishes(wish: Wish) -> Wishes:
+    counts = (
+        ("nodes", wish.nodes),
+        ("tasks", wish.tasks),
+        ("cpus per task", wish.cpus_per_task),
+        ("tasks per node", wish.tasks_per_node),
+    )
+    for what, number in counts:
+        if number is not None and not 1 <= number <= LARGEST:
             raise InvalidRequest(f"{number} {what}: it must be 1 or more")
-    if not 0 <= wish.gpus <= _LARGEST:
+    if not 0 <= wish.gpus <= LARGEST:
         raise InvalidRequest(f"{wish.gpus} GPUs: it must be 0 or more")
-    if wish.cpus_per_task == 0:
-        raise InvalidRequest("0 cpus per task: it must be 1 or more")
-    cpus = wish.tasks * (wish.cpus_per_task or 1)
-    memory = cpus * queue.default_memory_mb_per_cpu if wish.memory_mb is None else wish.memory_mb
-    if memory < 1:
-        raise InvalidRequest(f"{memory} MB of memory: it must be 1 or more")
-    wanted = Resources(cpus=cpus, memory_mb=memory, disk_mb=queue.disk_mb, gpus=wish.gpus)
-    if not wanted.fits_in(queue_ceiling(queue)):
-        raise UnsatisfiableRequest(
-            f"queue {queue.name} gives a job at most {queue.max_cpus or 'all'} CPUs and"
-            f" {queue.max_memory_mb or 'all'} MB of memory, not {cpus} and {memory}",
-            advice="ask for less, or name another queue",
-        )
-    if nodes and not any(wanted.fits_in(node.total) for node in nodes):
-        raise UnsatisfiableRequest(
-            f"no node of queue {queue.name} has {cpus} CPUs, {wish.gpus} GPUs, {memory} MB of memory and"
-            f" {queue.disk_mb} MB of disk together",
-            advice="ask for less, or name another queue",
-        )
-    return wanted
-
-
-def _wall_time(wish: Wish, queue: QueueSettings) -> int:
-    if wish.wall_time_seconds is None:
-        return queue.default_wall_time_minutes * 60
-    longest = queue.max_wall_time_minutes * 60
-    if wish.wall_time_seconds < 1:
+    if wish.memory_mb is not None and wish.memory_mb < 1:
+        raise InvalidRequest(f"{wish.memory_mb} MB of memory: it must be 1 or more")
+    if wish.wall_time_seconds is not None and wish.wall_time_seconds < 1:
         raise InvalidRequest(f"a wall time of {wish.wall_time_seconds} s: it must be 1 or more")
-    if wish.wall_time_seconds > longest:
-        raise UnsatisfiableRequest(
-            f"queue {queue.name} allows at most {longest} s of wall time, not {wish.wall_time_seconds}",
-            advice="ask for less, or name another queue",
-        )
-    return wish.wall_time_seconds
+    return Wishes(
+        fewest_nodes=wish.nodes,
+        tasks=wish.tasks,
+        cpus_per_task=wish.cpus_per_task,
+        tasks_per_node=wish.tasks_per_node,
+        memory_mb=wish.memory_mb,
+        seconds=wish.wall_time_seconds,
+        gpus={"gpus-per-node": wish.gpus},
+    )
 
 
 def _output(what: str, text: str, directory: str) -> str:

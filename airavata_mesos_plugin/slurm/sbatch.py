@@ -21,6 +21,7 @@ from airavata_mesos_plugin.errors import (
 )
 from airavata_mesos_plugin.jobs import JobRequest
 from airavata_mesos_plugin.provider.dependencies import Dependency
+from airavata_mesos_plugin.provider.shaping import Wishes
 from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.slurm import (
     environment,
@@ -218,14 +219,14 @@ def _build(
     usual = "slurm-%A_%a.out" if chosen.array else "slurm-%j.out"
     stdout = _output("output", origin, chosen, job_name, rights) or usual
     stderr = _output("error", origin, chosen, job_name, rights)
-    wishes = request.Wishes(
+    wishes = Wishes(
         fewest_nodes=chosen.nodes,
         tasks=chosen.counts.get("ntasks"),
         cpus_per_task=chosen.counts.get("cpus-per-task"),
         tasks_per_node=chosen.counts.get("ntasks-per-node"),
         memory_mb=chosen.memory.get("mem"),
         memory_mb_per_cpu=chosen.memory.get("mem-per-cpu"),
-        minutes=chosen.minutes,
+        seconds=None if chosen.minutes is None else chosen.minutes * 60,
         gpus=chosen.gpus,
     )
     built, warnings = request.build(

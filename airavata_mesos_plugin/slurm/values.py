@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import re
 
+from airavata_mesos_plugin.provider.amounts import duration as duration
+from airavata_mesos_plugin.provider.amounts import memory as memory
+from airavata_mesos_plugin.provider.shaping import LARGEST as LARGEST
+
 UNLIMITED = math.inf
 """A wall time without a limit, in minutes."""
 
-LARGEST = 2**31 - 1
-"""SLURM keeps counts in 32 bits; more digits than these are an error, not a large number."""
 
 _COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
@@ -113,30 +115,9 @@ def parse_list(text: str) -> list[str]:
     return [word for word in (part.strip() for part in text.split(",")) if word]
 
 
-def duration(seconds: float) -> str:
-    """A time as squeue shows it: ``0:09``, ``1:02:03``, ``1-00:00:00``."""
-    whole = max(0, int(seconds))
-    days, rest = divmod(whole, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    if days:
-        return f"{days}-{hours:02}:{minutes:02}:{rest:02}"
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}"
-
-
 def elapsed(seconds: float) -> str:
     """A time as sacct shows it: ``00:00:09``, ``1-00:00:00``."""
     whole = max(0, int(seconds))
     days, rest = divmod(whole, 86400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     return f"{days}-{clock}" if days else clock
-
-
-def memory(megabytes: int) -> str:
-    """An amount as squeue shows it: ``500M``, ``1G``."""
-    for letter, size in (("T", 1024**2), ("G", 1024)):
-        if megabytes >= size and megabytes % size == 0:
-            return f"{megabytes // size}{letter}"
-    return f"{megabytes}M"

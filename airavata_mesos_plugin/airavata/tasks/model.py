@@ -164,13 +164,16 @@ class OutputDataObject:
 
 @dataclass(frozen=True)
 class Scheduling:
-    """What a process asks of the resource (ComputationalResourceSchedulingModel); 0 and "" mean unset."""
+    """What a process asks of the resource (ComputationalResourceSchedulingModel); 0 and "" mean unset.
+
+    The model's numberOfThreads is left out: Airavata's job scripts do not use it either.
+    """
 
     queue_name: str = ""
     node_count: int = 0
     total_cpu_count: int = 0
     wall_time_limit: int = 0  # minutes
-    total_physical_memory: int = 0  # megabytes
+    total_physical_memory: int = 0  # megabytes on each node
     allocation_project_number: str = ""
 
 

@@ -11,7 +11,7 @@ from airavata_mesos_plugin.airavata.tasks.model import (
     JobSubmission,
 )
 from airavata_mesos_plugin.airavata.tasks.spi import JobSubmissionTask, check_not_cancelled
-from airavata_mesos_plugin.errors import InvalidRequest, UnsatisfiableRequest
+from airavata_mesos_plugin.errors import InvalidRequest
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.provider.intake import Wish, check_script, complete
 from airavata_mesos_plugin.sandbox.accounts.own_files import OwnPaths
@@ -76,11 +76,6 @@ def _wish(context: TaskContext) -> Wish:
     model = context.sub_task_model
     if not isinstance(model, JobSubmission | None):
         raise InvalidRequest(f"task {context.task_id} has the model of another kind of task")
-    if wanted.node_count > 1:
-        raise UnsatisfiableRequest(
-            f"process {process.process_id} asks for {wanted.node_count} nodes, and a job here runs on one",
-            advice="ask for one node and give the ranks as CPUs",
-        )
     minutes = model.wall_time if model is not None and model.wall_time > 0 else wanted.wall_time_limit
     paths = {output.type: process.output_path(output) for output in process.outputs}
     return Wish(
@@ -89,7 +84,8 @@ def _wish(context: TaskContext) -> Wish:
         uid=process.uid,
         working_directory=process.working_directory,
         queue=wanted.queue_name or None,
-        tasks=wanted.total_cpu_count or 1,
+        nodes=wanted.node_count or None,
+        tasks=wanted.total_cpu_count or None,
         memory_mb=wanted.total_physical_memory or None,
         wall_time_seconds=minutes * 60 or None,
         stdout=paths.get(DataType.STDOUT, "slurm-%j.out"),

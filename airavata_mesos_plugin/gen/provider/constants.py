@@ -12,7 +12,7 @@ from thrift.TRecursive import fix_spec
 
 import sys
 from .ttypes import *
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 MAX_JOBS = 1000
 MAX_EVENTS = 10000
 MAX_FILES = 10000

@@ -80,17 +80,18 @@ class FilePlace(object):
 
 class JobSpec(object):
     """
-    What a job is. Unset amounts are taken from the queue.
+    What a job is. Unset amounts are taken from the queue. Nodes and tasks are counted as by sbatch of SLURM: on
+    several nodes all start or none, and the script runs on the first one.
 
     Attributes:
      - name: Shown in listings; at most 255 bytes.
      - workingDirectory: Absolute path of a directory that is there and that the caller may write.
      - script: Text of the job script, from the first line with #! on. Directives in it are comments here.
      - queue: Unset: the default queue.
-     - tasks: Ranks of the job, all on one node.
+     - tasks: Ranks of the job. Unset: one on each node, or tasksPerNode. With fewer than nodes it has fewer nodes.
      - cpusPerTask
-     - memoryMb: Memory of the whole job.
-     - gpus
+     - memoryMb: Memory on each node.
+     - gpus: On each node.
      - wallTimeSeconds
      - standardOutput: Path below the working directory. It may hold the patterns of sbatch, such as %j for the id.
      - standardError: Unset: standard error goes where standard output goes.
@@ -98,11 +99,13 @@ class JobSpec(object):
      - account
      - comment
      - labels: Kept with the job, and usable to find it again; at most 32, each text at most 255 bytes.
+     - nodes: Unset: one, or as many as tasks and tasksPerNode take. At most maxNodes of the queue.
+     - tasksPerNode: Most ranks on one node.
 
     """
 
 
-    def __init__(self, name=None, workingDirectory=None, script=None, queue=None, tasks=1, cpusPerTask=None, memoryMb=None, gpus=0, wallTimeSeconds=None, standardOutput="slurm-%j.out", standardError=None, arguments=None, account=None, comment=None, labels=None,):
+    def __init__(self, name=None, workingDirectory=None, script=None, queue=None, tasks=None, cpusPerTask=None, memoryMb=None, gpus=0, wallTimeSeconds=None, standardOutput="slurm-%j.out", standardError=None, arguments=None, account=None, comment=None, labels=None, nodes=None, tasksPerNode=None,):
         self.name = name
         self.workingDirectory = workingDirectory
         self.script = script
@@ -118,6 +121,8 @@ class JobSpec(object):
         self.account = account
         self.comment = comment
         self.labels = labels
+        self.nodes = nodes
+        self.tasksPerNode = tasksPerNode
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -214,6 +219,16 @@ class JobSpec(object):
                     iprot.readMapEnd()
                 else:
                     iprot.skip(ftype)
+            elif fid == 16:
+                if ftype == TType.I32:
+                    self.nodes = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 17:
+                if ftype == TType.I32:
+                    self.tasksPerNode = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -290,6 +305,14 @@ class JobSpec(object):
                 oprot.writeString(kiter14.encode('utf-8') if sys.version_info[0] == 2 else kiter14)
                 oprot.writeString(viter15.encode('utf-8') if sys.version_info[0] == 2 else viter15)
             oprot.writeMapEnd()
+            oprot.writeFieldEnd()
+        if self.nodes is not None:
+            oprot.writeFieldBegin('nodes', TType.I32, 16)
+            oprot.writeI32(self.nodes)
+            oprot.writeFieldEnd()
+        if self.tasksPerNode is not None:
+            oprot.writeFieldBegin('tasksPerNode', TType.I32, 17)
+            oprot.writeI32(self.tasksPerNode)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -454,7 +477,7 @@ class JobInfo(object):
      - nativeState: What the scheduler calls it; empty before it knows the job.
      - jobKey: Role, environment and name of the job in its cluster, separated by slashes.
      - run: How often the scheduler started the job anew, from 0.
-     - host
+     - host: Of several nodes the first one, which runs the script.
      - exitCode
      - signalNumber: Number of the signal that ended the script.
      - reason: Why the job is where it is: why it waits, or how it ended.
@@ -469,11 +492,13 @@ class JobInfo(object):
      - events: Oldest first. Only follow fills it, with what came after the given event.
      - standardOutput: Path below the working directory, as bytes; not known for sure before the job has a host.
      - standardError
+     - nodes: How many the job asks for.
+     - nodeNames: Names of the nodes that it has, the first one first.
 
     """
 
 
-    def __init__(self, id=None, name=None, user=None, queue=None, cluster=None, phase=None, isFinal=None, airavataState=None, slurmState=None, nativeState=None, jobKey=None, run=None, host=None, exitCode=None, signalNumber=None, reason=None, workingDirectory=None, acceptedAt=None, queuedAt=None, startedAt=None, endedAt=None, changedAt=None, cancelRequestedAt=None, labels=None, events=None, standardOutput=None, standardError=None,):
+    def __init__(self, id=None, name=None, user=None, queue=None, cluster=None, phase=None, isFinal=None, airavataState=None, slurmState=None, nativeState=None, jobKey=None, run=None, host=None, exitCode=None, signalNumber=None, reason=None, workingDirectory=None, acceptedAt=None, queuedAt=None, startedAt=None, endedAt=None, changedAt=None, cancelRequestedAt=None, labels=None, events=None, standardOutput=None, standardError=None, nodes=None, nodeNames=None,):
         self.id = id
         self.name = name
         self.user = user
@@ -501,6 +526,8 @@ class JobInfo(object):
         self.events = events
         self.standardOutput = standardOutput
         self.standardError = standardError
+        self.nodes = nodes
+        self.nodeNames = nodeNames
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -658,6 +685,21 @@ class JobInfo(object):
                     self.standardError = iprot.readBinary()
                 else:
                     iprot.skip(ftype)
+            elif fid == 28:
+                if ftype == TType.I32:
+                    self.nodes = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 29:
+                if ftype == TType.LIST:
+                    self.nodeNames = []
+                    (_etype32, _size29) = iprot.readListBegin()
+                    for _i33 in range(_size29):
+                        _elem34 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.nodeNames.append(_elem34)
+                    iprot.readListEnd()
+                else:
+                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -763,16 +805,16 @@ class JobInfo(object):
         if self.labels is not None:
             oprot.writeFieldBegin('labels', TType.MAP, 24)
             oprot.writeMapBegin(TType.STRING, TType.STRING, len(self.labels))
-            for kiter29, viter30 in self.labels.items():
-                oprot.writeString(kiter29.encode('utf-8') if sys.version_info[0] == 2 else kiter29)
-                oprot.writeString(viter30.encode('utf-8') if sys.version_info[0] == 2 else viter30)
+            for kiter35, viter36 in self.labels.items():
+                oprot.writeString(kiter35.encode('utf-8') if sys.version_info[0] == 2 else kiter35)
+                oprot.writeString(viter36.encode('utf-8') if sys.version_info[0] == 2 else viter36)
             oprot.writeMapEnd()
             oprot.writeFieldEnd()
         if self.events is not None:
             oprot.writeFieldBegin('events', TType.LIST, 25)
             oprot.writeListBegin(TType.STRUCT, len(self.events))
-            for iter31 in self.events:
-                iter31.write(oprot)
+            for iter37 in self.events:
+                iter37.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.standardOutput is not None:
@@ -782,6 +824,17 @@ class JobInfo(object):
         if self.standardError is not None:
             oprot.writeFieldBegin('standardError', TType.STRING, 27)
             oprot.writeBinary(self.standardError)
+            oprot.writeFieldEnd()
+        if self.nodes is not None:
+            oprot.writeFieldBegin('nodes', TType.I32, 28)
+            oprot.writeI32(self.nodes)
+            oprot.writeFieldEnd()
+        if self.nodeNames is not None:
+            oprot.writeFieldBegin('nodeNames', TType.LIST, 29)
+            oprot.writeListBegin(TType.STRING, len(self.nodeNames))
+            for iter38 in self.nodeNames:
+                oprot.writeString(iter38.encode('utf-8') if sys.version_info[0] == 2 else iter38)
+            oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -940,51 +993,51 @@ class JobQuery(object):
             if fid == 1:
                 if ftype == TType.LIST:
                     self.users = []
-                    (_etype35, _size32) = iprot.readListBegin()
-                    for _i36 in range(_size32):
-                        _elem37 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        self.users.append(_elem37)
+                    (_etype42, _size39) = iprot.readListBegin()
+                    for _i43 in range(_size39):
+                        _elem44 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.users.append(_elem44)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.LIST:
                     self.names = []
-                    (_etype41, _size38) = iprot.readListBegin()
-                    for _i42 in range(_size38):
-                        _elem43 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        self.names.append(_elem43)
+                    (_etype48, _size45) = iprot.readListBegin()
+                    for _i49 in range(_size45):
+                        _elem50 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.names.append(_elem50)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.LIST:
                     self.queues = []
-                    (_etype47, _size44) = iprot.readListBegin()
-                    for _i48 in range(_size44):
-                        _elem49 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        self.queues.append(_elem49)
+                    (_etype54, _size51) = iprot.readListBegin()
+                    for _i55 in range(_size51):
+                        _elem56 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.queues.append(_elem56)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.SET:
                     self.phases = set()
-                    (_etype53, _size50) = iprot.readSetBegin()
-                    for _i54 in range(_size50):
-                        _elem55 = iprot.readI32()
-                        self.phases.add(_elem55)
+                    (_etype60, _size57) = iprot.readSetBegin()
+                    for _i61 in range(_size57):
+                        _elem62 = iprot.readI32()
+                        self.phases.add(_elem62)
                     iprot.readSetEnd()
                 else:
                     iprot.skip(ftype)
             elif fid == 5:
                 if ftype == TType.MAP:
                     self.labels = {}
-                    (_ktype57, _vtype58, _size56) = iprot.readMapBegin()
-                    for _i60 in range(_size56):
-                        _key61 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        _val62 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        self.labels[_key61] = _val62
+                    (_ktype64, _vtype65, _size63) = iprot.readMapBegin()
+                    for _i67 in range(_size63):
+                        _key68 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        _val69 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.labels[_key68] = _val69
                     iprot.readMapEnd()
                 else:
                     iprot.skip(ftype)
@@ -1006,37 +1059,37 @@ class JobQuery(object):
         if self.users is not None:
             oprot.writeFieldBegin('users', TType.LIST, 1)
             oprot.writeListBegin(TType.STRING, len(self.users))
-            for iter63 in self.users:
-                oprot.writeString(iter63.encode('utf-8') if sys.version_info[0] == 2 else iter63)
+            for iter70 in self.users:
+                oprot.writeString(iter70.encode('utf-8') if sys.version_info[0] == 2 else iter70)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.names is not None:
             oprot.writeFieldBegin('names', TType.LIST, 2)
             oprot.writeListBegin(TType.STRING, len(self.names))
-            for iter64 in self.names:
-                oprot.writeString(iter64.encode('utf-8') if sys.version_info[0] == 2 else iter64)
+            for iter71 in self.names:
+                oprot.writeString(iter71.encode('utf-8') if sys.version_info[0] == 2 else iter71)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.queues is not None:
             oprot.writeFieldBegin('queues', TType.LIST, 3)
             oprot.writeListBegin(TType.STRING, len(self.queues))
-            for iter65 in self.queues:
-                oprot.writeString(iter65.encode('utf-8') if sys.version_info[0] == 2 else iter65)
+            for iter72 in self.queues:
+                oprot.writeString(iter72.encode('utf-8') if sys.version_info[0] == 2 else iter72)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.phases is not None:
             oprot.writeFieldBegin('phases', TType.SET, 4)
             oprot.writeSetBegin(TType.I32, len(self.phases))
-            for iter66 in self.phases:
-                oprot.writeI32(iter66)
+            for iter73 in self.phases:
+                oprot.writeI32(iter73)
             oprot.writeSetEnd()
             oprot.writeFieldEnd()
         if self.labels is not None:
             oprot.writeFieldBegin('labels', TType.MAP, 5)
             oprot.writeMapBegin(TType.STRING, TType.STRING, len(self.labels))
-            for kiter67, viter68 in self.labels.items():
-                oprot.writeString(kiter67.encode('utf-8') if sys.version_info[0] == 2 else kiter67)
-                oprot.writeString(viter68.encode('utf-8') if sys.version_info[0] == 2 else viter68)
+            for kiter74, viter75 in self.labels.items():
+                oprot.writeString(kiter74.encode('utf-8') if sys.version_info[0] == 2 else kiter74)
+                oprot.writeString(viter75.encode('utf-8') if sys.version_info[0] == 2 else viter75)
             oprot.writeMapEnd()
             oprot.writeFieldEnd()
         if self.limit is not None:
@@ -1554,11 +1607,11 @@ class FileListing(object):
             elif fid == 2:
                 if ftype == TType.LIST:
                     self.entries = []
-                    (_etype72, _size69) = iprot.readListBegin()
-                    for _i73 in range(_size69):
-                        _elem74 = FileEntry()
-                        _elem74.read(iprot)
-                        self.entries.append(_elem74)
+                    (_etype79, _size76) = iprot.readListBegin()
+                    for _i80 in range(_size76):
+                        _elem81 = FileEntry()
+                        _elem81.read(iprot)
+                        self.entries.append(_elem81)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1570,11 +1623,11 @@ class FileListing(object):
             elif fid == 4:
                 if ftype == TType.LIST:
                     self.leftOut = []
-                    (_etype78, _size75) = iprot.readListBegin()
-                    for _i79 in range(_size75):
-                        _elem80 = LeftOutFile()
-                        _elem80.read(iprot)
-                        self.leftOut.append(_elem80)
+                    (_etype85, _size82) = iprot.readListBegin()
+                    for _i86 in range(_size82):
+                        _elem87 = LeftOutFile()
+                        _elem87.read(iprot)
+                        self.leftOut.append(_elem87)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1595,8 +1648,8 @@ class FileListing(object):
         if self.entries is not None:
             oprot.writeFieldBegin('entries', TType.LIST, 2)
             oprot.writeListBegin(TType.STRUCT, len(self.entries))
-            for iter81 in self.entries:
-                iter81.write(oprot)
+            for iter88 in self.entries:
+                iter88.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.hasMore is not None:
@@ -1606,8 +1659,8 @@ class FileListing(object):
         if self.leftOut is not None:
             oprot.writeFieldBegin('leftOut', TType.LIST, 4)
             oprot.writeListBegin(TType.STRUCT, len(self.leftOut))
-            for iter82 in self.leftOut:
-                iter82.write(oprot)
+            for iter89 in self.leftOut:
+                iter89.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -1697,10 +1750,10 @@ class FileStep(object):
             elif fid == 6:
                 if ftype == TType.LIST:
                     self.notes = []
-                    (_etype86, _size83) = iprot.readListBegin()
-                    for _i87 in range(_size83):
-                        _elem88 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                        self.notes.append(_elem88)
+                    (_etype93, _size90) = iprot.readListBegin()
+                    for _i94 in range(_size90):
+                        _elem95 = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                        self.notes.append(_elem95)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -1737,8 +1790,8 @@ class FileStep(object):
         if self.notes is not None:
             oprot.writeFieldBegin('notes', TType.LIST, 6)
             oprot.writeListBegin(TType.STRING, len(self.notes))
-            for iter89 in self.notes:
-                oprot.writeString(iter89.encode('utf-8') if sys.version_info[0] == 2 else iter89)
+            for iter96 in self.notes:
+                oprot.writeString(iter96.encode('utf-8') if sys.version_info[0] == 2 else iter96)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -2003,11 +2056,11 @@ class Cluster(object):
             elif fid == 3:
                 if ftype == TType.LIST:
                     self.nodes = []
-                    (_etype93, _size90) = iprot.readListBegin()
-                    for _i94 in range(_size90):
-                        _elem95 = Node()
-                        _elem95.read(iprot)
-                        self.nodes.append(_elem95)
+                    (_etype100, _size97) = iprot.readListBegin()
+                    for _i101 in range(_size97):
+                        _elem102 = Node()
+                        _elem102.read(iprot)
+                        self.nodes.append(_elem102)
                     iprot.readListEnd()
                 else:
                     iprot.skip(ftype)
@@ -2042,8 +2095,8 @@ class Cluster(object):
         if self.nodes is not None:
             oprot.writeFieldBegin('nodes', TType.LIST, 3)
             oprot.writeListBegin(TType.STRUCT, len(self.nodes))
-            for iter96 in self.nodes:
-                iter96.write(oprot)
+            for iter103 in self.nodes:
+                iter103.write(oprot)
             oprot.writeListEnd()
             oprot.writeFieldEnd()
         if self.answeredAt is not None:
@@ -2092,11 +2145,12 @@ class Queue(object):
      - maxMemoryMb
      - defaultMemoryMbPerCpu
      - diskMb: Space of a job's sandbox.
+     - maxNodes: Most nodes of one job.
 
     """
 
 
-    def __init__(self, name=None, cluster=None, isDefault=None, maxWallTimeSeconds=None, defaultWallTimeSeconds=None, maxCpus=None, maxMemoryMb=None, defaultMemoryMbPerCpu=None, diskMb=None,):
+    def __init__(self, name=None, cluster=None, isDefault=None, maxWallTimeSeconds=None, defaultWallTimeSeconds=None, maxCpus=None, maxMemoryMb=None, defaultMemoryMbPerCpu=None, diskMb=None, maxNodes=None,):
         self.name = name
         self.cluster = cluster
         self.isDefault = isDefault
@@ -2106,6 +2160,7 @@ class Queue(object):
         self.maxMemoryMb = maxMemoryMb
         self.defaultMemoryMbPerCpu = defaultMemoryMbPerCpu
         self.diskMb = diskMb
+        self.maxNodes = maxNodes
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -2161,6 +2216,11 @@ class Queue(object):
                     self.diskMb = iprot.readI64()
                 else:
                     iprot.skip(ftype)
+            elif fid == 10:
+                if ftype == TType.I32:
+                    self.maxNodes = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -2206,6 +2266,10 @@ class Queue(object):
         if self.diskMb is not None:
             oprot.writeFieldBegin('diskMb', TType.I64, 9)
             oprot.writeI64(self.diskMb)
+            oprot.writeFieldEnd()
+        if self.maxNodes is not None:
+            oprot.writeFieldBegin('maxNodes', TType.I32, 10)
+            oprot.writeI32(self.maxNodes)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -2756,7 +2820,7 @@ JobSpec.thrift_spec = (
     (2, TType.STRING, 'workingDirectory', 'UTF8', None, ),  # 2
     (3, TType.STRING, 'script', 'UTF8', None, ),  # 3
     (4, TType.STRING, 'queue', 'UTF8', None, ),  # 4
-    (5, TType.I32, 'tasks', None, 1, ),  # 5
+    (5, TType.I32, 'tasks', None, None, ),  # 5
     (6, TType.I32, 'cpusPerTask', None, None, ),  # 6
     (7, TType.I32, 'memoryMb', None, None, ),  # 7
     (8, TType.I32, 'gpus', None, 0, ),  # 8
@@ -2767,6 +2831,8 @@ JobSpec.thrift_spec = (
     (13, TType.STRING, 'account', 'UTF8', None, ),  # 13
     (14, TType.STRING, 'comment', 'UTF8', None, ),  # 14
     (15, TType.MAP, 'labels', (TType.STRING, 'UTF8', TType.STRING, 'UTF8', False), None, ),  # 15
+    (16, TType.I32, 'nodes', None, None, ),  # 16
+    (17, TType.I32, 'tasksPerNode', None, None, ),  # 17
 )
 all_structs.append(JobEvent)
 JobEvent.thrift_spec = (
@@ -2808,6 +2874,8 @@ JobInfo.thrift_spec = (
     (25, TType.LIST, 'events', (TType.STRUCT, [JobEvent, None], False), None, ),  # 25
     (26, TType.STRING, 'standardOutput', 'BINARY', None, ),  # 26
     (27, TType.STRING, 'standardError', 'BINARY', None, ),  # 27
+    (28, TType.I32, 'nodes', None, None, ),  # 28
+    (29, TType.LIST, 'nodeNames', (TType.STRING, 'UTF8', False), None, ),  # 29
 )
 all_structs.append(Cursor)
 Cursor.thrift_spec = (
@@ -2916,6 +2984,7 @@ Queue.thrift_spec = (
     (7, TType.I64, 'maxMemoryMb', None, None, ),  # 7
     (8, TType.I64, 'defaultMemoryMbPerCpu', None, None, ),  # 8
     (9, TType.I64, 'diskMb', None, None, ),  # 9
+    (10, TType.I32, 'maxNodes', None, None, ),  # 10
 )
 all_structs.append(Version)
 Version.thrift_spec = (

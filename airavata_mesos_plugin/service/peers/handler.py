@@ -226,8 +226,10 @@ class PeerHandler:
             uid=self.caller.uid,
             working_directory=job.workingDirectory,
             queue=job.queue,
+            nodes=job.nodes,
             tasks=job.tasks,
             cpus_per_task=job.cpusPerTask,
+            tasks_per_node=job.tasksPerNode,
             memory_mb=job.memoryMb,
             gpus=job.gpus,
             wall_time_seconds=job.wallTimeSeconds,
@@ -244,13 +246,16 @@ class PeerHandler:
     def _same_job(self, record: JobRecord, wish: Wish, script: str) -> None:
         """Refuse a token that was used for something else. What the queue decided may have changed since."""
         request = record.request
+        wanted = wish.shape()
         directories = (request.working_directory, *request.working_directory_aliases)
         pairs = (
             ("name", wish.name, request.name),
             ("workingDirectory", wish.working_directory in directories, True),
             ("queue", wish.queue or request.queue, request.queue),
-            ("tasks", wish.tasks, request.tasks),
+            ("nodes", wanted.nodes, request.nodes),
+            ("tasks", wanted.tasks, request.tasks),
             ("cpusPerTask", wish.cpus_per_task, request.cpus_per_task),
+            ("tasksPerNode", wish.tasks_per_node, request.tasks_per_node),
             ("memoryMb", wish.memory_mb or request.resources.memory_mb, request.resources.memory_mb),
             ("gpus", wish.gpus, request.resources.gpus),
             ("arguments", wish.arguments, request.script_arguments),

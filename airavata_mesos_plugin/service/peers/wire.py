@@ -74,6 +74,8 @@ def job(record: JobRecord, events: Sequence[JobEvent] | None = None) -> ttypes.J
         jobKey=str(record.key),
         run=record.run,
         host=record.host or None,
+        nodes=request.nodes,
+        nodeNames=list(record.node_names) or None,
         exitCode=record.exit_code,
         signalNumber=record.signal,
         reason=clean(record.reason or record.pending_reason) or None,
@@ -119,6 +121,7 @@ def queue(settings: QueueSettings, everything: ProviderSettings) -> ttypes.Queue
         maxMemoryMb=settings.max_memory_mb,
         defaultMemoryMbPerCpu=settings.default_memory_mb_per_cpu,
         diskMb=settings.disk_mb,
+        maxNodes=settings.max_nodes,
     )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,19 +37,28 @@ from airavata_mesos_plugin.airavata.tasks.model import (
 )
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ProviderSettings
+from airavata_mesos_plugin.minicluster.settings import AgentSettings
 from airavata_mesos_plugin.provider import Parts, Provider
 from airavata_mesos_plugin.service.home import Home
 from airavata_mesos_plugin.service.http import StagingServer
 from airavata_mesos_plugin.service.loops import Loops
 from airavata_mesos_plugin.service.parts import close_parts, make_parts
 from airavata_mesos_plugin.store import JobSelection
-from tests.support.site import Minicluster
+from airavata_mesos_plugin.testing.embedded import EmbeddedCluster, roomy
 from tests.support.waiting import wait_for
 
 SCRIPT = """#!/bin/bash
 tr a-z A-Z < input.txt > result.txt
 echo done
 """
+
+AGENTS = tuple(
+    AgentSettings(
+        host="127.0.0.1", cpus=4, memory_mb=8192, disk_mb=10_000, attributes={"host": (f"agent-{number}",)}
+    )
+    for number in (1, 2)
+)
+QUEUE = {"role": "airavata", "max_nodes": 2, "disk_mb": 100}
 
 
 class Registry:
@@ -108,12 +118,10 @@ def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    """A provider with its threads and its HTTP server, as the daemon has them, on a minicluster."""
+    """A provider with its threads and its HTTP server, as the daemon has them, on a cluster of two agents."""
     directory = tmp_path_factory.mktemp("tasks")
     with ExitStack() as stack:
-        minicluster = Minicluster(directory, cpus=4)
-        stack.callback(minicluster.stop)
-        minicluster.start()
+        minicluster = stack.enter_context(EmbeddedCluster(roomy(directory / "cluster", agents=AGENTS)))
         loop = stack.enter_context(loop_in_a_thread())
         cluster = {
             "name": "c",
@@ -122,7 +130,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
             "poll_interval_seconds": 0.2,
         }
         settings = ProviderSettings.model_validate(
-            {"clusters": [cluster], "queues": [{"name": "default", "cluster": "c", "role": "airavata"}]}
+            {"clusters": [cluster], "queues": [{"name": "default", "cluster": "c", **QUEUE}]}
         )
         home = Home(directory / "home")
         home.prepare()
@@ -217,6 +225,21 @@ def test_a_process_goes_from_its_inputs_to_its_archive(provider: Provider, tmp_p
     }
     assert {status.state for status in registry.tasks.values()} == {TaskState.COMPLETED}
     assert registry.errors == []
+
+
+def test_a_process_over_two_nodes(provider: Provider, tmp_path: Path) -> None:
+    ranks = "#!/bin/bash\nsrun bash -c 'echo $SLURM_PROCID $SLURM_NODEID' | sort >result.txt\n"
+    context, registry = process(provider, tmp_path, ranks)
+    wanted = Scheduling(queue_name="default", node_count=2, total_cpu_count=4, wall_time_limit=5)
+    context = replace(context, scheduling=wanted)
+    for model in tasks(context):
+        status = FACTORY.task(model).execute(TaskContext(model.task_id, context, model.sub_task_model))
+        assert status.state is TaskState.COMPLETED, status
+    place = tmp_path / "storage" / context.process_id
+    assert (place / "result.txt").read_text() == "0 0\n1 0\n2 1\n3 1\n"
+    assert [status.job_state.name for status in registry.states] == [
+        *("SUBMITTED", "QUEUED", "ACTIVE", "COMPLETE")
+    ]
 
 
 def test_a_process_that_is_cancelled_while_it_is_monitored(provider: Provider, tmp_path: Path) -> None:

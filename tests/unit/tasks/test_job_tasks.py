@@ -129,9 +129,9 @@ def test_one_instance_serves_many_processes_at_once(world: World) -> None:
     ("change", "text"),
     [
         ({"scheduling": Scheduling("nowhere", 1, 1, 1)}, "invalid partition"),
-        ({"scheduling": Scheduling("default", 2, 2, 1)}, "asks for 2 nodes"),
+        ({"scheduling": Scheduling("default", 2, 2, 1)}, "on one node, not on 2"),
         ({"scheduling": Scheduling("default", 1, 9, 1)}, "at most 8 CPUs"),
-        ({"scheduling": Scheduling("default", 1, 1, 601)}, "at most 36000 s"),
+        ({"scheduling": Scheduling("default", 1, 1, 601)}, "at most 10:00:00"),
         ({"script": "echo"}, "does not begin with #!"),
         ({"working_directory": "/not/there"}, "No such file"),
         ({"outputs": (OutputDataObject("o", "../x", DataType.STDOUT),)}, "leads out"),

@@ -106,6 +106,8 @@ def test_a_repeat_needs_nothing_but_the_ledger(world: World, alice: PeerHandler)
         {"name": "A2"},
         {"script": "#!/bin/sh\n:\n"},
         {"tasks": 2},
+        {"cpusPerTask": 2},
+        {"tasksPerNode": 1},
         {"arguments": ["x"]},
         {"memoryMb": 77},
         {"labels": {"a": "b"}},
