@@ -6,6 +6,7 @@ from pathlib import Path
 
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from tests.e2e.parallel.conftest import ParallelSite
+from tests.support.waiting import wait_for
 
 NODES = ("127-0-0-1-1", "127-0-0-1-2")
 """What the second and the third node are called."""
@@ -48,3 +49,32 @@ def test_each_node_has_a_directory(three: ParallelSite) -> None:
     assert not [name for name in arrived if "airavata-" in name]
     listed = {file["name"] for file in three.client.ask("outputs", job.job_id)}
     assert f"nodes/{NODES[0]}/results/rank" in listed
+
+
+MANY = 300
+
+
+def test_a_daemon_that_is_killed_again_and_again_while_they_come(three: ParallelSite) -> None:
+    write = f"mkdir out; for ((i = 0; i < {MANY}; i++)); do echo $i >out/$i; done"
+    command = f"srun bash -c 'cd /proc/$PPID/cwd; {write}'"
+    job = three.accepted(JobScript(three.work(), command, directives=(*THREE, ALL)))
+    work = job.directory
+    places = [work / "out", *(work / "nodes" / name / "out" for name in NODES)]
+    come: dict[Path, int] = {}
+    for place in places:
+        wait_for(place.exists, bool, f"the first files in {place}")
+        three.kill()
+        # What came from the nodes before was noted when the fetch went on to this one.
+        for file, inode in come.items():
+            assert file.stat().st_ino == inode, f"{file} came a second time"
+        come = {
+            file: file.stat().st_ino for before in places[: places.index(place)] for file in before.iterdir()
+        }
+        three.start()
+    three.finished(job, "COMPLETE")
+    assert all(file.stat().st_ino == inode for file, inode in come.items())
+    for place in places:
+        assert {file.name: file.read_text() for file in place.iterdir()} == {
+            str(number): f"{number}\n" for number in range(MANY)
+        }
+    assert not [name for name in files(work) if "airavata-" in name]
