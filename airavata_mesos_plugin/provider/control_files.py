@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airavata_mesos_plugin import parallel
 from airavata_mesos_plugin.jobs import JobRecord
-from airavata_mesos_plugin.provider.gangs import gang_description
+from airavata_mesos_plugin.provider.gang_nodes import gang_description
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.inputs.archive import Member

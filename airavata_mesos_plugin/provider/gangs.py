@@ -7,22 +7,25 @@ can foresee: two gangs which together need more than there is so never wait for 
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import logging
 import random
-import re
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from airavata_mesos_plugin import hostlist
-from airavata_mesos_plugin.errors import InvalidRequest, NotFound
+from airavata_mesos_plugin.errors import NotFound
 from airavata_mesos_plugin.jobs import JobPhase, JobRecord
+from airavata_mesos_plugin.provider.gang_nodes import (
+    answer,
+    named,
+    node_list,
+    node_of,
+    same_start,
+    with_tasks,
+)
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox.tickets import Purpose
-from airavata_mesos_plugin.schedulers.base import NodeTask, TaskObservation
+from airavata_mesos_plugin.schedulers.base import TaskObservation
 from airavata_mesos_plugin.store import JobSelection
 from airavata_mesos_plugin.store.gangs import Gang, GangNode
 
@@ -34,8 +37,6 @@ FRESH_SECONDS = 45.0
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
-_RUN = re.compile(r"[0-9a-f]{1,64}")
 _GATHERING = frozenset({JobPhase.SUBMITTING, JobPhase.QUEUED})
 
 
@@ -90,9 +91,9 @@ class GangDesk:
                 gang = ledger.gangs.of(record.id, record.attempt)
         if gang is None:
             return {"present": len(present)}
-        if not _same_start(gang.nodes[number], node):
+        if not same_start(gang.nodes[number], node):
             raise NotFound("this node was started again, but its job cannot be joined again")
-        return _answer(gang.nodes)
+        return answer(gang.nodes)
 
     def seen(self, record: JobRecord, task: TaskObservation) -> TaskObservation:
         """What a scheduler says about the first node, as far as it is true of the whole job.
@@ -112,7 +113,7 @@ class GangDesk:
                 return replace(task, kill_seen=True)
             return task
         if task.task_id and gang.task_id in ("", task.task_id):
-            nodes = _with_tasks(gang.nodes, task.nodes)
+            nodes = with_tasks(gang.nodes, task.nodes)
             if (nodes, task.task_id) != (gang.nodes, gang.task_id):
                 ledger.gangs.observe(record.id, record.attempt, task.task_id, nodes)
         elif task.task_id != gang.task_id:
@@ -204,7 +205,7 @@ class GangDesk:
         Raises NotFound when it is being ended by now.
         """
         ledger = self._parts.ledger
-        nodes = _named(present)
+        nodes = named(present)
         with ledger.together():  # nobody else ends the job or gives it back meanwhile
             gang = ledger.gangs.of(record.id, record.attempt)
             if gang is None and _gathers(ledger.job(record.id), record.attempt):
@@ -214,7 +215,7 @@ class GangDesk:
                     JobPhase.RUNNING,
                     source="provider",
                     reason=f"all {len(nodes)} nodes have started",
-                    fields={"started_at": self._parts.clock.now(), "node_list": _hosts(gang.nodes)},
+                    fields={"started_at": self._parts.clock.now(), "node_list": node_list(gang.nodes)},
                 )
         self._forget(record.id, record.attempt)
         if gang is None:
@@ -248,85 +249,3 @@ def _gathers(record: JobRecord, attempt: int) -> bool:
 
 def _ending(record: JobRecord) -> bool:
     return record.cancel_requested_at is not None or record.requeue_requested_at is not None
-
-
-def gang_description(parts: Parts, record: JobRecord) -> str:
-    """The control file ``gang`` of an attempt, always the same: what a node must know of its job.
-
-    The secret of the job's nodes is in it.
-    """
-    request = record.request
-    ticket = parts.tickets.issue(record.id, record.attempt, parts.expiry(record), Purpose.GANG)
-    document = {
-        "job_id": record.id,
-        "attempt": record.attempt,
-        "nodes": request.nodes,
-        "secret": parts.tickets.gang_secret(record.id, record.attempt).hex(),
-        "meeting": f"{parts.staging_url()}/gangs/{ticket}",
-        "tasks": request.tasks_on_nodes,
-        "cpus": max(1, int(request.resources.cpus)),
-        "silence_seconds": parts.settings.queue(request.queue).silence_seconds,
-    }
-    return json.dumps(document)
-
-
-def node_of(number: int, said: Mapping[str, object]) -> GangNode:
-    """A node as it describes itself. Raises InvalidRequest for words that no node says."""
-    name, address, port, run = (said.get(word) for word in ("name", "address", "port", "run"))
-    if not (isinstance(name, str) and isinstance(address, str) and isinstance(run, str)):
-        raise InvalidRequest("a node registers with its name, address, port and run")
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        raise InvalidRequest("the address of a node is a number") from None
-    if not isinstance(port, int) or not 0 < port < 65536 or not _RUN.fullmatch(run):
-        raise InvalidRequest("a node registers with its name, address, port and run")
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest("the name of a node is that of a host")
-    return GangNode(number, name, address, port, run)
-
-
-def _with_tasks(nodes: tuple[GangNode, ...], tasks: Sequence[NodeTask]) -> tuple[GangNode, ...]:
-    """The nodes with the first tasks that were seen of them: a scheduler may replace those of lost nodes."""
-    return tuple(
-        replace(node, task_id=tasks[node.number].task_id, agent_id=tasks[node.number].agent_id)
-        if not node.task_id and node.number < len(tasks)
-        else node
-        for node in nodes
-    )
-
-
-def _same_start(known: GangNode, node: GangNode) -> bool:
-    # Of a job that was restored it is only known where its nodes listen.
-    return known.run == node.run if known.run else (known.address, known.port) == (node.address, node.port)
-
-
-def _named(nodes: list[GangNode]) -> tuple[GangNode, ...]:
-    """The nodes with short names, unless those are the same for two hosts; two on one host get a number."""
-    short = [replace(node, name=hostlist.without_domain(node.name)) for node in nodes]
-    names = Counter(node.name for node in short)
-    longer = [node if names[node.name] == 1 else before for node, before in zip(short, nodes, strict=True)]
-    names = Counter(node.name for node in longer)
-    return tuple(
-        node if names[node.name] == 1 else replace(node, name=f"{_bare(node.name)}-{node.number}")
-        for node in longer
-    )
-
-
-def _bare(name: str) -> str:
-    """Without full stops: launchers cut names at the first one."""
-    return name.replace(".", "-").replace(":", "-")
-
-
-def _hosts(nodes: tuple[GangNode, ...]) -> str:
-    return hostlist.in_order([node.name for node in nodes])
-
-
-def _answer(nodes: tuple[GangNode, ...]) -> dict[str, object]:
-    listed = [
-        {"number": node.number, "name": node.name, "address": node.address, "port": node.port}
-        for node in nodes
-    ]
-    hosts = _hosts(nodes)
-    variables = {"SLURM_JOB_NODELIST": hosts, "SLURM_NODELIST": hosts}
-    return {"nodes": listed, "variables": variables}

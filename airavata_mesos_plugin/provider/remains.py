@@ -10,7 +10,7 @@ from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, San
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.parallel.gang import NODES
 from airavata_mesos_plugin.provider.following import log_names
-from airavata_mesos_plugin.provider.gangs import node_of
+from airavata_mesos_plugin.provider.gang_nodes import node_of
 from airavata_mesos_plugin.provider.parts import Parts
 from airavata_mesos_plugin.sandbox import layout
 from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 
-_TABLE = "CREATE TABLE IF NOT EXISTS fetches (job_id INTEGER PRIMARY KEY REFERENCES jobs (id), document TEXT)"
+from airavata_mesos_plugin.store.table import LedgerTable
 
 
-class Fetches:
-    """The documents of one ledger. Safe to use from several threads."""
+class Fetches(LedgerTable):
+    """The documents of one ledger."""
 
-    def __init__(
-        self,
-        reader: Callable[[], sqlite3.Cursor],
-        writing: Callable[[], AbstractContextManager[sqlite3.Cursor]],
-    ) -> None:
-        self._reader = reader
-        self._writing = writing
-
-    @staticmethod
-    def prepare(cursor: sqlite3.Cursor) -> None:
-        """Make the table where there is none: ledgers of earlier releases have none."""
-        cursor.execute(_TABLE)
+    schema = (
+        "CREATE TABLE IF NOT EXISTS fetches (job_id INTEGER PRIMARY KEY REFERENCES jobs (id), document TEXT)"
+    )
 
     def keep(self, job_id: int, document: Mapping[str, object]) -> None:
         """Store what there is to say about the fetch of a job, in the place of what was said before."""

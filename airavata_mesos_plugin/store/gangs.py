@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS gangs (job_id INTEGER NOT NULL REFERENCES jobs (id),"
-    " attempt INTEGER NOT NULL, nodes TEXT NOT NULL, task_id TEXT NOT NULL,"
-    " PRIMARY KEY (job_id, attempt)) WITHOUT ROWID"
-)
+from airavata_mesos_plugin.store.table import LedgerTable
+
 _OF = "SELECT nodes, task_id FROM gangs WHERE job_id = ? AND attempt = ?"
 
 
@@ -37,21 +33,14 @@ class Gang:
     task_id: str
 
 
-class Gangs:
-    """The gangs of one ledger. Safe to use from several threads."""
+class Gangs(LedgerTable):
+    """The gangs of one ledger."""
 
-    def __init__(
-        self,
-        reader: Callable[[], sqlite3.Cursor],
-        writing: Callable[[], AbstractContextManager[sqlite3.Cursor]],
-    ) -> None:
-        self._reader = reader
-        self._writing = writing
-
-    @staticmethod
-    def prepare(cursor: sqlite3.Cursor) -> None:
-        """Make the table where there is none."""
-        cursor.execute(_TABLE)
+    schema = (
+        "CREATE TABLE IF NOT EXISTS gangs (job_id INTEGER NOT NULL REFERENCES jobs (id),"
+        " attempt INTEGER NOT NULL, nodes TEXT NOT NULL, task_id TEXT NOT NULL,"
+        " PRIMARY KEY (job_id, attempt)) WITHOUT ROWID"
+    )
 
     def keep(self, job_id: int, attempt: int, nodes: Sequence[GangNode]) -> Gang:
         """Store the nodes of an attempt. Durable on return.

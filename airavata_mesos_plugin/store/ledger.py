@@ -23,7 +23,7 @@ from airavata_mesos_plugin.states import may_follow, may_requeue
 from airavata_mesos_plugin.store import waiting
 from airavata_mesos_plugin.store.fetches import Fetches
 from airavata_mesos_plugin.store.gangs import Gangs
-from airavata_mesos_plugin.store.notes import NOTES_SCHEMA, Notes
+from airavata_mesos_plugin.store.notes import Notes
 from airavata_mesos_plugin.store.outbox import Outbox
 from airavata_mesos_plugin.store.reader import LedgerReader
 from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION
@@ -95,9 +95,8 @@ class Ledger(LedgerReader):
                     cursor.execute(statement)
                 cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            cursor.execute(NOTES_SCHEMA)
-            self.fetches.prepare(cursor)
-            self.gangs.prepare(cursor)
+            for table in (Notes, Fetches, Gangs):
+                cursor.execute(table.schema)
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
 

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 
-NOTES_SCHEMA = """
-CREATE TABLE IF NOT EXISTS scheduler_notes (
-    owner TEXT NOT NULL,
-    name TEXT NOT NULL,
-    text TEXT NOT NULL,
-    PRIMARY KEY (owner, name)
-) WITHOUT ROWID
-"""
+from airavata_mesos_plugin.store.table import LedgerTable, Reader, Writing
 
 
-class Notes:
-    """The notes of one owner; a `SchedulerStore`. Safe to use from several threads."""
+class Notes(LedgerTable):
+    """The notes of one owner; a `SchedulerStore`."""
 
-    def __init__(
-        self,
-        owner: str,
-        reader: Callable[[], sqlite3.Cursor],
-        writing: Callable[[], AbstractContextManager[sqlite3.Cursor]],
-    ) -> None:
+    schema = (
+        "CREATE TABLE IF NOT EXISTS scheduler_notes (owner TEXT NOT NULL, name TEXT NOT NULL,"
+        " text TEXT NOT NULL, PRIMARY KEY (owner, name)) WITHOUT ROWID"
+    )
+
+    def __init__(self, owner: str, reader: Reader, writing: Writing) -> None:
+        super().__init__(reader, writing)
         self._owner = owner
-        self._reader = reader
-        self._writing = writing
 
     def load(self) -> Mapping[str, str]:
         """All notes of the owner. Repeatable."""

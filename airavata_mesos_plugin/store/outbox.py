@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from airavata_mesos_plugin.clock import Clock
 from airavata_mesos_plugin.jobs import JobRequest
+from airavata_mesos_plugin.store.table import LedgerTable, Reader, Writing
 
 Choose = Callable[[JobRequest, str], Collection[str]]
 """Which channels a job with this request and script is told on."""
@@ -34,17 +34,11 @@ class Delivery:
     over: bool = False  # nothing can follow
 
 
-class Outbox:
-    """The deliveries of one ledger. Safe to use from several threads."""
+class Outbox(LedgerTable):
+    """The deliveries of one ledger."""
 
-    def __init__(
-        self,
-        reader: Callable[[], sqlite3.Cursor],
-        writing: Callable[[], AbstractContextManager[sqlite3.Cursor]],
-        clock: Clock,
-    ) -> None:
-        self._reader = reader
-        self._writing = writing
+    def __init__(self, reader: Reader, writing: Writing, clock: Clock) -> None:
+        super().__init__(reader, writing)
         self._clock = clock
         self._choose: Choose = _nowhere
 
@@ -153,14 +147,4 @@ def _nowhere(_request: JobRequest, _script: str) -> Collection[str]:
 
 
 def _to_delivery(row: sqlite3.Row) -> Delivery:
-    return Delivery(
-        job_id=row["job_id"],
-        channel=row["channel"],
-        told=row["told"],
-        state=row["state"],
-        told_at=row["told_at"],
-        failures=row["failures"],
-        trouble=row["trouble"],
-        due_at=row["due_at"],
-        over=bool(row["over"]),
-    )
+    return Delivery(**{**dict(row), "over": bool(row["over"])})

@@ -199,28 +199,9 @@ def to_record(row: sqlite3.Row) -> JobRecord:
 
 def to_attempt(row: sqlite3.Row) -> PastAttempt:
     """One row of the attempts table."""
-    return PastAttempt(
-        job_id=row["job_id"],
-        attempt=row["attempt"],
-        state=row["state"],
-        submitted_at=row["submitted_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        host=row["host"],
-        node_list=row["node_list"],
-        exit_code=row["exit_code"],
-        signal=row["signal"],
-    )
+    return PastAttempt(**dict(row))
 
 
 def to_event(row: sqlite3.Row) -> JobEvent:
     """One row of the events table."""
-    return JobEvent(
-        job_id=row["job_id"],
-        sequence=row["sequence"],
-        time=row["time"],
-        phase=JobPhase(row["phase"]),
-        source=row["source"],
-        reason=row["reason"],
-        native_state=row["native_state"],
-    )
+    return JobEvent(**{**dict(row), "phase": JobPhase(row["phase"])})

@@ -76,6 +76,15 @@ def look(stage: ProviderStage) -> None:
     stage.provider.monitor.round(cluster)
 
 
+def overdue(stage: ProviderStage, scheduler: ScriptedScheduler, clock: ManualClock) -> int:
+    """A job of two nodes whose first one has waited for the other for too long, and still does."""
+    job_id = queued(stage, scheduler, nodes=2)
+    says(stage, job_id, 0)
+    clock.advance(QUEUE["gathering_seconds"] + 1)
+    says(stage, job_id, 0)
+    return job_id
+
+
 def test_all_nodes_come_at_the_same_instant(
     stage: ProviderStage, scripted_scheduler: ScriptedScheduler, threads: ThreadPoolExecutor
 ) -> None:
@@ -164,10 +173,7 @@ def test_a_job_whose_nodes_were_just_given_back_does_not_run(
     before_writing: Callable[..., None],
     manual_clock: ManualClock,
 ) -> None:
-    job_id = queued(stage, scripted_scheduler, nodes=2)
-    says(stage, job_id, 0)
-    manual_clock.advance(101)
-    says(stage, job_id, 0)
+    job_id = overdue(stage, scripted_scheduler, manual_clock)
     before_writing(lambda: step(stage))
     assert came(stage, job_id, 1) is None
     assert (starts(stage, job_id), stage.ledger.gangs.of(job_id, 1)) == (0, None)
@@ -180,10 +186,7 @@ def test_nodes_are_not_given_back_when_the_last_one_has_just_come(
     before_writing: Callable[..., None],
     manual_clock: ManualClock,
 ) -> None:
-    job_id = queued(stage, scripted_scheduler, nodes=2)
-    says(stage, job_id, 0)
-    manual_clock.advance(101)
-    says(stage, job_id, 0)
+    job_id = overdue(stage, scripted_scheduler, manual_clock)
     before_writing(lambda: says(stage, job_id, 1))
     step(stage)
     record = stage.job(job_id)
@@ -209,10 +212,7 @@ def test_either_the_job_runs_or_its_nodes_are_given_back(
 ) -> None:
     scripted_scheduler.mock.starts_together = True
     for _ in range(15):
-        job_id = queued(stage, scripted_scheduler, nodes=2)
-        says(stage, job_id, 0)
-        manual_clock.advance(101)
-        says(stage, job_id, 0)
+        job_id = overdue(stage, scripted_scheduler, manual_clock)
         start = threading.Barrier(3)
 
         def come(job_id: int = job_id, start: threading.Barrier = start) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ import pytest
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.errors import InvalidRequest, NotFound
 from airavata_mesos_plugin.jobs import JobPhase, JobRequest, Resources
-from airavata_mesos_plugin.provider.gangs import FRESH_SECONDS, gang_description
+from airavata_mesos_plugin.provider.gang_nodes import gang_description
+from airavata_mesos_plugin.provider.gangs import FRESH_SECONDS
 from airavata_mesos_plugin.testing.scripted import Look, ScriptedScheduler
 from airavata_mesos_plugin.testing.stage import ProviderStage
 

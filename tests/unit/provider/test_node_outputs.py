@@ -13,7 +13,7 @@ import pytest
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.errors import SandboxGone, TransferError
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
-from airavata_mesos_plugin.provider.gangs import gang_description
+from airavata_mesos_plugin.provider.gang_nodes import gang_description
 from airavata_mesos_plugin.provider.node_outputs import Gathered, NodeOutputs
 from airavata_mesos_plugin.sandbox.layout import RESULT_FILE
 from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
