@@ -11,8 +11,9 @@ import pytest
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from airavata_mesos_plugin.testing.compute_resource import ComputeResource
 from airavata_mesos_plugin.testing.embedded import EmbeddedCluster, roomy
-from tests.e2e.parallel.conftest import QUEUE, agents
+from tests.e2e.parallel.conftest import QUEUE, ParallelSite, agents
 from tests.support.ssh_agents import agents_sshd
+from tests.support.waiting import wait_for
 
 Settings = Mapping[str, Mapping[str, object]]
 
@@ -77,3 +78,32 @@ def test_which_nodes_are_meant(tmp_path: Path, way: Callable[[Path], Iterator[Se
             assert (work / "App.stdout").read_text() == "given\ngiven\n"
             found = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
             assert {name for name in found if "/" in name or "from" in name} == {"from-0", *OTHERS[way]}
+
+
+def test_looks_at_a_running_job_mean_its_first_node(three: ParallelSite, tmp_path: Path) -> None:
+    work, go, taken = three.work(), tmp_path / "go", tmp_path / "taken"
+    (work / "input").write_text("as submitted\n")
+    command = f"""
+    srun bash -c 'cd /proc/$PPID/cwd; echo $SLURM_NODEID $(cat input) >rank; echo $SLURM_NODEID'
+    until [ -e {go} ]; do sleep 0.05; done
+    """
+    (work / "job.sh").write_text(f"#!/bin/bash\n#SBATCH -N 2\n#SBATCH -n 2\n{command}")
+    done = three.cli("submit", "--hold", "job.sh", cwd=work)
+    job = done.stdout.split()[-1]
+    (tmp_path / "input").write_text("put\n")
+    three.cli("put", job, "input", cwd=tmp_path)
+    assert three.airavata.execute(f"scontrol release {job}").exit_code == 0
+
+    def said() -> str:
+        return three.cli("logs", job, code=None).stdout
+
+    wait_for(said, lambda text: sorted(text.split()) == ["0", "1"], "both ranks")
+    assert "rank" in three.cli("browse", job).stdout
+    three.cli("get", job, "rank", "--to", str(taken))
+    assert (taken / "rank").read_text() == "0 put\n"
+    three.cli("outputs", "--live", job, "rank", cwd=work)
+    assert (work / "rank").read_text() == "0 put\n"
+    go.touch()
+    wait_for(lambda: three.airavata.state(job), "COMPLETE".__eq__, "the end")
+    assert (work / "rank").read_text() == "0 put\n"
+    assert not (work / "nodes").exists()

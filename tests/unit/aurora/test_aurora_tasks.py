@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from airavata_mesos_plugin.errors import ProtocolError
 from airavata_mesos_plugin.gen.aurora import ttypes as t
+from airavata_mesos_plugin.job_metadata import NODES
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.schedulers.aurora.tasks import native_name, newest, observe, phase_of
+from airavata_mesos_plugin.schedulers.base import NodeTask
 from airavata_mesos_plugin.states import AURORA_PHASES
 
 S = t.ScheduleStatus
@@ -25,15 +27,20 @@ def task(
     failures: int = 0,
     key: JobKey = KEY,
     message: str | None = None,
+    agent: str = "agent-1",
+    nodes: int = 1,
 ) -> Any:
     """A task with events (ms after BASE, status); its status is the last one's."""
     made = [t.TaskEvent(timestamp=BASE + at, status=status) for at, status in events]
     if made and message is not None:
         made[-1] = t.TaskEvent(timestamp=made[-1].timestamp, status=made[-1].status, message=message)
-    config = t.TaskConfig(job=t.JobKey(role=key.role, environment=key.environment, name=key.name))
+    config = t.TaskConfig(
+        job=t.JobKey(role=key.role, environment=key.environment, name=key.name),
+        metadata={t.Metadata(NODES, str(nodes))} if nodes > 1 else None,
+    )
     return t.ScheduledTask(
         assignedTask=t.AssignedTask(
-            taskId=name, slaveId="agent-1", slaveHost="node1", task=config, instanceId=instance
+            taskId=name, slaveId=agent, slaveHost="node1", task=config, instanceId=instance
         ),
         status=events[-1][1] if events else S.PENDING,
         failureCount=failures,
@@ -192,3 +199,17 @@ def test_end_of_a_chain_is_found_in_any_order(length: int, order: Any, pruned: i
 def test_task_of_nobody_is_refused(assigned: Any) -> None:
     with pytest.raises(ProtocolError, match="without job key or task id"):
         observe([t.ScheduledTask(assignedTask=assigned, status=S.RUNNING)], now=0)
+
+
+def test_the_tasks_of_all_nodes_of_a_job_are_told() -> None:
+    def node(name: str, number: int, *events: tuple[int, int], ancestor: str | None = None) -> Any:
+        return task(name, *events, instance=number, ancestor=ancestor, agent=f"agent-of-{name}", nodes=3)
+
+    runs = ((0, S.PENDING), (1, S.RUNNING))
+    first = node("first", 0, *runs)
+    lost = node("lost", 2, *runs, (2, S.LOST))
+    again = node("again", 2, (3, S.PENDING), (4, S.RUNNING), ancestor="lost")
+    third = NodeTask("again", "agent-of-again")
+    assert one(again, lost, first).nodes == (NodeTask("first", "agent-of-first"), NodeTask(), third)
+    assert one(again, lost, first, node("second", 1, *runs)).nodes[1].task_id == "second"
+    assert one(task("serial", *runs)).nodes == ()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
+from airavata_mesos_plugin.schedulers.base import NodeTask
 from airavata_mesos_plugin.schedulers.mesos.jobform import parse
 from airavata_mesos_plugin.schedulers.mesos.tracking import (
     FIRST_TASK_SECONDS,
@@ -298,3 +299,13 @@ def test_every_reason_and_source_of_mesos_is_in_the_table() -> None:
 def test_what_is_no_state_is_not_read(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the words are Python's
         TrackedJob.restored(made().form, text)
+
+
+def test_the_tasks_of_all_nodes_are_told_as_long_as_the_job_is_known() -> None:
+    job = launched(2)
+    wanted = (NodeTask("www.prod.job.0-0", "S0"), NodeTask("www.prod.job.0-1", "S1"))
+    for state in ("RUNNING", "FINISHED"):
+        for index in range(2):
+            tell(job, state, index=index)
+        assert job.observation().nodes == wanted
+    assert launched().observation().nodes == ()
