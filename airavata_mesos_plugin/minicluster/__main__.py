@@ -64,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--serverset-path", default=ClusterSettings.serverset_path)
     parser.add_argument("--schedulers", type=int, default=1, help="schedulers, of which one leads")
+    parser.add_argument("--agents", type=_positive(int), default=1, help="agents, all with what is offered")  # type: ignore[arg-type]
+    parser.add_argument("--masters", type=_positive(int), default=1, help="Mesos masters, of which one leads")  # type: ignore[arg-type]
+    parser.add_argument(
+        "--mesos-path", default="", help="where masters announce themselves in ZooKeeper (default: nowhere)"
+    )
+    parser.add_argument(
+        "--switch-user",
+        action="store_true",
+        help="as root, run commands of Mesos frameworks as the account that they name",
+    )
     parser.add_argument(
         "--max-leading-duration",
         type=_positive(float),  # type: ignore[arg-type]
@@ -81,25 +91,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> ClusterSettings:
-    agent = AgentSettings(
-        host=options.agent_host,
-        port=options.agent_port,
-        cpus=options.cpus,
-        memory_mb=options.memory_mb,
-        disk_mb=options.disk_mb,
+    agents = tuple(
+        AgentSettings(
+            host=options.agent_host,
+            port=options.agent_port if number == 0 else 0,
+            cpus=options.cpus,
+            memory_mb=options.memory_mb,
+            disk_mb=options.disk_mb,
+            # Constraints tell them apart, though all of them are this machine.
+            attributes={"host": (f"{options.agent_host}-{number + 1}",)} if options.agents > 1 else {},
+        )
+        for number in range(options.agents)
     )
     return ClusterSettings(
         work_dir=options.work_dir,
         cluster_name=options.cluster_name,
         scheduler_port=options.scheduler_port,
         master_port=options.master_port,
-        agents=(agent,),
+        agents=agents,
         control=options.control,
         durable=options.durable,
         state_dir=options.state_dir,
         zookeeper=options.zookeeper,
         serverset_path=options.serverset_path,
         schedulers=options.schedulers,
+        masters=options.masters,
+        mesos_path=options.mesos_path,
+        switch_user=options.switch_user,
         max_leading_duration=options.max_leading_duration,
         shiro_ini=options.shiro_ini,
         allow_fetcher=options.allow_fetcher,
@@ -127,6 +145,7 @@ async def _run(settings: ClusterSettings, parent: int | None) -> None:
             "scheduler": cluster.scheduler_url,
             "schedulers": cluster.scheduler_urls,
             "master": cluster.master_url,
+            "masters": cluster.masters.urls,
             "agents": cluster.agent_urls,
             "pid": os.getpid(),
         }

@@ -58,6 +58,9 @@ class Others(Protocol):
     def task_back(self, task: MesosTask, news: Sequence[Status]) -> None:
         """The agent of a task can be reached again; `news` is what nobody has heard of the task yet."""
 
+    def task_found(self, task: MesosTask) -> None:
+        """A task runs that the master did not know of."""
+
     def knows(self, framework_id: str) -> bool:
         """Whether there is such a framework; the tasks of others are to be ended."""
 
@@ -329,8 +332,11 @@ class Agents:
             self._framework.add_host(self._host(slot))
         for task in self._tasks_of(slot):
             self._back(slot, task)
-        self.end_unknown(slot)
+        self._end_unknown(slot)
         if self.others is not None:
+            for executor in slot.agent.executors.values():
+                if not executor.task.ended and executor.task.key not in self._master.active:
+                    self.others.task_found(executor.task)
             self.others.agent_added(agent_id)
 
     def _back(self, slot: Slot, task: MesosTask) -> None:
@@ -349,7 +355,7 @@ class Agents:
             self._master.updated(own)
             self.others.task_back(own, news)
 
-    def end_unknown(self, slot: Slot) -> None:
+    def _end_unknown(self, slot: Slot) -> None:
         """End what frameworks have left there that are gone."""
         for framework_id in {key[0] for key in slot.agent.executors} - {self._master.framework_id}:
             if self.others is None or not self.others.knows(framework_id):
@@ -361,7 +367,8 @@ class Agents:
 
     def _take_away(self, slot: Slot, *, gone: bool = False) -> None:
         agent_id = slot.agent.info.agent_id
-        self._master.agents.pop(agent_id, None)
+        for known in (self._master.agents, self._master.recovered_agents):
+            known.pop(agent_id, None)
         self._master.unreachable_agents.discard(agent_id)
         if slot.state is State.PARTITIONED:
             self._master.unreachable_agents.add(agent_id)

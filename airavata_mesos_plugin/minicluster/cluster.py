@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from airavata_mesos_plugin.minicluster.agents import Agents
+from airavata_mesos_plugin.minicluster.ballot import ZooKeeperBallot
 from airavata_mesos_plugin.minicluster.clock import Clock, LoopClock, OffsetClock
 from airavata_mesos_plugin.minicluster.faults import Faults
 from airavata_mesos_plugin.minicluster.frameworks.calls import Calls
@@ -16,9 +17,11 @@ from airavata_mesos_plugin.minicluster.frameworks.registry import Registry
 from airavata_mesos_plugin.minicluster.http.control import ControlHttp
 from airavata_mesos_plugin.minicluster.http.frameworks import FrameworksHttp
 from airavata_mesos_plugin.minicluster.http.master import MasterHttp
+from airavata_mesos_plugin.minicluster.http.operations import OperationsHttp
 from airavata_mesos_plugin.minicluster.http.scheduler import SchedulerHttp
 from airavata_mesos_plugin.minicluster.http.security import Security, accounts_of, read_ini
 from airavata_mesos_plugin.minicluster.http.server import Routes, Server
+from airavata_mesos_plugin.minicluster.masters import Masters
 from airavata_mesos_plugin.minicluster.mesos.master import Master
 from airavata_mesos_plugin.minicluster.node import Node
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
@@ -42,6 +45,10 @@ class MiniCluster:
         """Raises ValueError for settings that do not go together."""
         if settings.schedulers < 1 or (settings.schedulers > 1 and not settings.zookeeper):
             raise ValueError("several schedulers need a ZooKeeper in which they elect their leader")
+        if settings.masters < 1:
+            raise ValueError("there must be a master")
+        if settings.mesos_path and not settings.zookeeper:
+            raise ValueError("masters that announce themselves need a ZooKeeper")
         self.settings = settings
         self.token = uuid.uuid4().hex
         self.clock = OffsetClock(clock if clock is not None else LoopClock())
@@ -50,12 +57,17 @@ class MiniCluster:
         self.faults = Faults()
         self.frameworks = Registry(settings, self.clock, self.master, self.agents, self.faults)
         self.agents.others = self.frameworks
+        self.masters = Masters(self.master, self.frameworks)
         self.nodes = [Node(settings, self.clock, self) for _ in range(settings.schedulers)]
         self._lock = Lock(settings.state_path / "scheduler.lock")
         self._journal: SqliteJournal | None = None
         self._recovered: list[Entry] | None = None
         self._servers: list[Server] = []
-        self.master_url = ""
+
+    @property
+    def master_url(self) -> str:
+        """That of the first master, which sends clients on when another one leads."""
+        return self.masters.urls[0]
 
     @property
     def leader(self) -> Node | None:
@@ -91,8 +103,7 @@ class MiniCluster:
         try:
             for agent_settings in self.settings.agents:
                 await self.agents.start(agent_settings)
-            self.master_url = await self._serve(self._master_routes(), self.settings.master_port, True)
-            self.master.port = self._servers[-1].port
+            await self._start_masters()
             security = _security(self.settings)
             for number, node in enumerate(self.nodes):
                 routes = dict(SchedulerHttp(node, self.faults, self.clock, security).routes())
@@ -110,6 +121,7 @@ class MiniCluster:
             await node.stop()
         self.frameworks.stop()
         await self.agents.stop()
+        await self.masters.stop()
         self._lock.give_back()
         while self._servers:
             await self._servers.pop().stop()
@@ -123,12 +135,18 @@ class MiniCluster:
     ) -> None:
         await self.stop()
 
-    def _master_routes(self) -> Routes:
-        calls = Calls(
-            self.clock, self.frameworks, self.master, self.agents, switch_user=self.settings.switch_user
-        )
-        api = FrameworksHttp(self.frameworks, calls, self.faults, self.settings.max_request_bytes)
-        return {**MasterHttp(self.master).routes(), **api.routes()}
+    async def _start_masters(self) -> None:
+        settings = self.settings
+        calls = Calls(self.clock, self.frameworks, self.master, self.agents, switch_user=settings.switch_user)
+        api = FrameworksHttp(self.frameworks, calls, self.faults, settings.max_request_bytes)
+        operations = OperationsHttp(self.master, self.frameworks, self.agents)
+        ports = []
+        for number in range(settings.masters):
+            door = MasterHttp(self.master, number, self.masters)
+            routes = {**door.routes(), **door.led({**api.routes(), **operations.routes()})}
+            await self._serve(routes, settings.master_port if number == 0 else 0, True)
+            ports.append(self._servers[-1].port)
+        await self.masters.start(ports, ZooKeeperBallot(settings) if settings.mesos_path else None)
 
     async def _serve(self, routes: Routes, port: int, notices_leaving: bool = False) -> str:
         server = Server(routes, notices_leaving=notices_leaving)

@@ -46,6 +46,11 @@ class ClusterSettings:
     zookeeper: str = ""
     """`host:port,host:port/chroot` of the ensemble in which the schedulers elect their leader; without one
     the only scheduler leads."""
+    masters: int = 1
+    """Mesos masters, as seen from outside: each has a port of its own, one leads."""
+    mesos_path: str = ""
+    """Where in ZooKeeper the masters announce themselves, as `/mesos`; empty: nowhere. Masters of one process
+    only: other minicluster processes need another path."""
     serverset_path: str = "/aurora/scheduler"
     serverset_endpoint: str = "http"
     zk_digest: str = ""
@@ -125,6 +130,8 @@ class ClusterSettings:
     status_retry_max: float = 600.0
     """An update that is not acknowledged is sent again after the first of these, then ever later up to the
     second."""
+    agent_reregistration: float = 1.0
+    """How long agents take to find a new leading master."""
     switch_user: bool = False
     """Whether, where this runs as root, commands of frameworks run as the account that they name; those of
     Aurora never do."""

@@ -70,6 +70,10 @@ class ThreadedCluster:
         return self._started().master_url
 
     @property
+    def master_urls(self) -> list[str]:
+        return list(self._started().masters.urls)
+
+    @property
     def agent_urls(self) -> list[str]:
         return list(self._started().agent_urls)
 
@@ -107,6 +111,23 @@ class ThreadedCluster:
     def return_agent(self, name: str) -> None:
         """A lost agent starts empty, a partitioned one is reached again.  Raises LookupError."""
         self.run_async(lambda cluster: cluster.agents.give_back(name))
+
+    def mark_agent_gone(self, name: str) -> None:
+        """As `lose_agent`, and an operator has told the master so.  Raises LookupError."""
+        self.run_async(lambda cluster: cluster.agents.lose(name, gone=True))
+
+    def fail_over_master(self) -> None:
+        """The leading Mesos master is gone; the next one leads, or the only one anew.  It knows of tasks and
+        frameworks what their agents tell it.  Raises OSError when ZooKeeper is not to be reached."""
+        self.run_async(lambda cluster: cluster.masters.fail_over())
+
+    def vacate_master(self) -> None:
+        """The leading Mesos master is gone, and none leads until `elect_master`.  Raises OSError."""
+        self.run_async(lambda cluster: cluster.masters.vacate())
+
+    def elect_master(self) -> None:
+        """A Mesos master leads again.  Raises OSError."""
+        self.run_async(lambda cluster: cluster.masters.elect())
 
     def drain_agent(self, name: str) -> None:
         """Maintenance takes the tasks away.  Raises LookupError, and RuntimeError when nobody leads."""

@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from airavata_mesos_plugin.minicluster.settings import AgentSettings
 from airavata_mesos_plugin.minicluster.settings import ClusterSettings as MiniSettings
 from airavata_mesos_plugin.minicluster.threaded import ThreadedCluster
 from tests.realmesos.scheduler import Masters, Refused, Scheduler, task
+from tests.support.mini_masters import MiniMasters
 from tests.support.waiting import wait_for
 
 Json = dict[str, Any]
@@ -24,28 +24,11 @@ JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 INFO = {"user": "root", "name": "contract"}
 
 
-@dataclass(frozen=True)
-class MiniMaster:
-    address: str
-
-
-@dataclass(frozen=True)
-class MiniMasters:
-    """A minicluster, for `Scheduler`."""
-
-    address: str
-    tls: None = None
-    credentials: None = None
-
-    def leader(self) -> MiniMaster:
-        return MiniMaster(self.address)
-
-
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Masters]:
     agent = AgentSettings(host="127.0.0.1", cpus=4, memory_mb=4096, disk_mb=8192)
     with ThreadedCluster(MiniSettings(tmp_path_factory.mktemp("mini"), agents=(agent, agent))) as cluster:
-        yield MiniMasters(cluster.master_url.removeprefix("http://"))
+        yield MiniMasters(cluster)
 
 
 @pytest.fixture(params=["mesos", "minicluster"])

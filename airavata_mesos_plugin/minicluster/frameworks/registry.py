@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from airavata_mesos_plugin.minicluster.agents import Agents
+from airavata_mesos_plugin.minicluster.ballot import master_info
 from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.faults import Faults
 from airavata_mesos_plugin.minicluster.frameworks.framework import Framework, Rejected, record_of
@@ -16,9 +18,8 @@ from airavata_mesos_plugin.minicluster.frameworks.stream import Stream
 from airavata_mesos_plugin.minicluster.frameworks.updates import Update, Updates
 from airavata_mesos_plugin.minicluster.frameworks.values import invalid, member, optional_identity, texts
 from airavata_mesos_plugin.minicluster.mesos.master import FrameworkRecord, Master
-from airavata_mesos_plugin.minicluster.mesos.objects import VERSION
 from airavata_mesos_plugin.minicluster.mesos.task import MesosTask, Status
-from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST, ClusterSettings
+from airavata_mesos_plugin.minicluster.settings import ClusterSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Registry:
         self._agents = agents
         self._faults = faults
         self.frameworks: dict[str, Framework] = {}
+        self._infos: dict[str, FrameworkRecord] = {}
         self.offers = OfferBook(
             master, clock, settings.allocation_interval, lambda: tuple(self.frameworks.values())
         )
@@ -71,7 +73,7 @@ class Registry:
             subscribed={
                 "framework_id": {"value": framework.id},
                 "heartbeat_interval_seconds": self._settings.heartbeat_interval,
-                "master_info": self._master_info(),
+                "master_info": master_info(self._master.master_id, self._master.port),
             },
         )
         self._beat(framework)
@@ -99,7 +101,7 @@ class Registry:
         if known.removal is not None:
             known.removal.cancel()
             known.removal = None
-        self._master.frameworks[known.id] = known.record
+        self._master.frameworks[known.id] = self._infos[known.id] = known.record
         known.stream = stream
         return known
 
@@ -113,18 +115,6 @@ class Registry:
 
     def _is_spent(self, framework_id: str) -> bool:
         return any(record.framework_id == framework_id for record in self._master.completed_frameworks)
-
-    def _master_info(self) -> dict[str, Any]:
-        master = self._master
-        return {
-            "id": master.master_id,
-            "ip": int.from_bytes(bytes(map(int, LISTEN_HOST.split("."))), "little"),
-            "port": master.port,
-            "pid": f"master@{LISTEN_HOST}:{master.port}",
-            "hostname": LISTEN_HOST,
-            "version": VERSION,
-            "address": {"hostname": LISTEN_HOST, "ip": LISTEN_HOST, "port": master.port},
-        }
 
     def _beat(self, framework: Framework) -> None:
         if not self._faults.loses("HEARTBEAT"):
@@ -181,6 +171,35 @@ class Registry:
         if framework is not None and not self._faults.loses("UPDATE"):
             framework.send("UPDATE", update={"status": update})
 
+    # Masters come and go (masters.Reign)
+
+    def master_gone(self) -> None:
+        """See `masters.Reign`."""
+        for framework in self.frameworks.values():
+            self._quiet(framework, torn=True)
+            self._disconnected(framework)
+            if framework.removal is not None:
+                framework.removal.cancel()
+                framework.removal = None
+
+    def master_elected(self) -> None:
+        """See `masters.Reign`."""
+        self.frameworks.clear()
+        for agent_id in list(self._master.recovered_agents):
+            pause = self._settings.agent_reregistration
+            self._clock.call_later(pause, partial(self._reregister, agent_id))
+
+    def _reregister(self, agent_id: str) -> None:
+        """An agent tells a new master of itself, and of what runs there for whom."""
+        agent = self._master.recovered_agents.pop(agent_id, None)
+        if agent is None:
+            return  # lost meanwhile, or another master leads
+        self._master.agents[agent_id] = agent
+        for executor in agent.executors.values():
+            if not executor.task.ended:
+                self.task_found(executor.task)
+        self.agent_added(agent_id)
+
     # What the agents tell (agents.Others)
 
     def agent_added(self, agent_id: str) -> None:
@@ -198,7 +217,25 @@ class Registry:
 
     def status(self, task: MesosTask, status: Status) -> None:
         """See `agents.Others`."""
-        self.statuses.reported(self.frameworks.get(task.framework_id), task, status)
+        if self._is_spent(task.framework_id):
+            self.statuses.over(task)
+        else:
+            self.statuses.reported(self.frameworks.get(task.framework_id), task, status)
+
+    def task_found(self, task: MesosTask) -> None:
+        """See `agents.Others`."""
+        self._master.active[task.key] = task
+        if task.framework_id == self._master.framework_id or self._is_spent(task.framework_id):
+            return
+        known = self.frameworks.get(task.framework_id)
+        if known is None:
+            # Agents keep what a framework has said of itself.
+            record = self._infos[task.framework_id]
+            record.recovered, record.active, record.connected = True, False, False
+            known = self.frameworks[record.framework_id] = Framework(record)
+            self._master.frameworks[known.id] = record
+            self._expect(known)
+        known.tasks[task.launch.task_id] = task
 
     def task_back(self, task: MesosTask, news: Sequence[Status]) -> None:
         """See `agents.Others`."""
@@ -208,4 +245,4 @@ class Registry:
 
     def knows(self, framework_id: str) -> bool:
         """See `agents.Others`."""
-        return framework_id in self.frameworks
+        return framework_id in self._infos and not self._is_spent(framework_id)

@@ -66,20 +66,27 @@ class Statuses:
             update["unreachable_time"] = {"nanoseconds": int(status.when * 1e9)}
         self._send(framework.id, update)
 
+    def over(self, task: MesosTask) -> None:
+        """Nobody is told of the task any more."""
+        if task.ended:
+            self._release(task)
+
     def reported(self, framework: Framework | None, task: MesosTask, status: Status) -> None:
-        """A task has a new state."""
+        """A task has a new state. Of a framework that a new master has not heard of yet (None) the agents
+        keep the updates.
+        """
         if status.ended:
             self._release(task)
-        if framework is None:
-            return
         task_id = task.launch.task_id
         if status.source == MASTER:
-            said = (status.state, status.message or "", status.reason)
-            self.tell(framework, task_id, task.agent_id, *said)
-            if status.ended:
-                framework.tasks.pop(task_id, None)
+            if framework is not None:
+                said = (status.state, status.message or "", status.reason)
+                self.tell(framework, task_id, task.agent_id, *said)
+                if status.ended:
+                    framework.tasks.pop(task_id, None)
             return
-        framework.tasks[task_id] = task
+        if framework is not None:
+            framework.tasks[task_id] = task
         update = described(task_id, task.agent_id, status)
         update["executor_id"] = {"value": task.launch.executor_id}
         if status.source == EXECUTOR:

@@ -43,6 +43,10 @@ class Updates:
         self._reachable = reachable
         self._lines: dict[TaskKey, _Line] = {}
 
+    def __len__(self) -> int:
+        """Of how many tasks an update waits to be acknowledged."""
+        return len(self._lines)
+
     def add(self, task: MesosTask, update: Update) -> None:
         """One more, which has to be acknowledged."""
         token = base64.b64encode(uuid.uuid4().bytes).decode()

@@ -17,6 +17,7 @@ from airavata_mesos_plugin.minicluster.agents import Agents
 from airavata_mesos_plugin.minicluster.clock import OffsetClock
 from airavata_mesos_plugin.minicluster.faults import Faults, parsed
 from airavata_mesos_plugin.minicluster.http.server import BodyTooLarge, Routes, body_of, text_response
+from airavata_mesos_plugin.minicluster.masters import Masters
 from airavata_mesos_plugin.minicluster.node import Node
 from airavata_mesos_plugin.minicluster.scheduler.core import Scheduler
 
@@ -43,6 +44,7 @@ class Cluster(Protocol):
     agents: Agents
     clock: OffsetClock
     nodes: list[Node]
+    masters: Masters
 
     @property
     def scheduler(self) -> Scheduler:
@@ -60,6 +62,7 @@ class ControlHttp:
         return {
             "/minicluster/faults": (("GET", "POST", "DELETE"), self._on_faults),
             "/minicluster/agents": (("GET", "POST"), self._on_agents),
+            "/minicluster/masters": (("GET", "POST"), self._on_masters),
             "/minicluster/schedulers": (("GET", "POST"), self._on_schedulers),
             "/minicluster/clock": (("GET", "POST"), self._on_clock),
         }
@@ -82,8 +85,8 @@ class ControlHttp:
             if not isinstance(order, dict) or not isinstance(order.get("agent"), str):
                 raise BadOrder('an order is a JSON object such as {"agent": "localhost", "do": "lose"}')
             name, what = order["agent"], order.get("do")
-            if what == "lose":
-                await self._agents.lose(name)
+            if what in ("lose", "gone"):
+                await self._agents.lose(name, gone=what == "gone")
             elif what == "partition":
                 self._agents.partition(name)
             elif what == "return":
@@ -94,9 +97,28 @@ class ControlHttp:
                 host = self._agents.slot(name).settings.host
                 self._cluster.scheduler.maintenance.drain([host])
             else:
-                raise BadOrder(f"do must be one of lose, partition, return, drain, slow, not {what!r}")
+                raise BadOrder(f"do must be one of lose, gone, partition, return, drain, slow, not {what!r}")
 
         return await self._order(request, act, lambda: {"agents": self._agents.listed()})
+
+    async def _on_masters(self, request: web.BaseRequest) -> web.StreamResponse:
+        masters = self._cluster.masters
+
+        async def act(order: Any) -> None:
+            what = order.get("do") if isinstance(order, dict) else None
+            steps = {"fail-over": masters.fail_over, "vacate": masters.vacate, "elect": masters.elect}
+            if what not in steps:
+                raise BadOrder(
+                    f'do must be one of fail-over, vacate, elect, as in {{"do": "elect"}}, not {what!r}'
+                )
+            await steps[what]()
+
+        def listed() -> dict[str, Any]:
+            return {
+                "masters": [{"url": u, "leads": n == masters.leading} for n, u in enumerate(masters.urls)]
+            }
+
+        return await self._order(request, act, listed)
 
     async def _on_schedulers(self, request: web.BaseRequest) -> web.StreamResponse:
         async def act(order: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -22,28 +22,46 @@ from airavata_mesos_plugin.minicluster.mesos.master import Master
 from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST
 
 _DEFAULT_LIMIT = 100
+_PLACES = ("", "/master")
+
+
+class Leadership(Protocol):
+    """Which of the masters leads."""
+
+    leading: int | None
 
 
 class MasterHttp:
-    def __init__(self, master: Master) -> None:
+    """One of the masters."""
+
+    def __init__(self, master: Master, number: int, leadership: Leadership) -> None:
+        """``number``: which of them this is."""
         self._master = master
+        self._number = number
+        self._leadership = leadership
 
     def routes(self) -> Routes:
-        delegated: dict[str, Handler] = {
-            "/health": self._health,
-            "/redirect": self._redirect,
+        own: dict[str, Handler] = {"/health": self._health, "/redirect": self._redirect}
+        leaders: dict[str, Handler] = {
             "/state": self._json(lambda _: objects.master_state(self._master)),
             "/state-summary": self._json(lambda _: objects.state_summary(self._master)),
             "/slaves": self._json(self._slaves),
             "/frameworks": self._json(self._frameworks),
             "/tasks": self._tasks,
         }
-        routes = {path: (READ, handler) for path, handler in delegated.items()}
         # A bare path is that of the process `master`.
-        routes |= {f"/master{path}": (READ, handler) for path, handler in delegated.items()}
-        routes["/version"] = (READ, self._json(lambda _: objects.version_object(self._master.start_time)))
-        routes["/metrics/snapshot"] = (READ, self._json(lambda _: objects.metrics(self._master)))
-        return routes
+        version = self._json(lambda _: objects.version_object(self._master.start_time))
+        return {
+            **{f"{place}{path}": (READ, one) for path, one in own.items() for place in _PLACES},
+            **self.led({f"{place}{path}": (READ, one) for path, one in leaders.items() for place in _PLACES}),
+            "/version": (READ, version),
+            "/metrics/snapshot": (READ, self._json(self._metrics)),
+        }
+
+    def _metrics(self, _query: dict[str, str]) -> dict[str, float]:
+        if self._leadership.leading == self._number:
+            return objects.metrics(self._master)
+        return {"master/elected": 0.0}
 
     def _json(self, build: Callable[[dict[str, str]], Any]) -> Handler:
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
@@ -54,7 +72,25 @@ class MasterHttp:
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
         return text_response("")
 
+    def led(self, routes: Routes) -> Routes:
+        """These routes where this master leads; else clients are sent to the one that does."""
+
+        def guarded(handler: Handler) -> Handler:
+            async def led_or_sent_on(request: web.BaseRequest) -> web.StreamResponse:
+                if self._leadership.leading == self._number:
+                    return await handler(request)
+                if self._leadership.leading is None:
+                    return text_response("No leader elected", 503)
+                location = f"//{LISTEN_HOST}:{self._master.port}{request.rel_url.raw_path_qs}"
+                return web.Response(status=307, headers={"Location": location})
+
+            return led_or_sent_on
+
+        return {path: (methods, guarded(handler)) for path, (methods, handler) in routes.items()}
+
     async def _redirect(self, _request: web.BaseRequest) -> web.StreamResponse:
+        if self._leadership.leading is None:
+            return text_response("No leader elected", 503)
         # Without a scheme, as Mesos sends it.
         location = f"//{LISTEN_HOST}:{self._master.port}"
         return web.Response(status=307, headers={"Location": location})

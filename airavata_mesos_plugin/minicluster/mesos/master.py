@@ -64,6 +64,15 @@ class Master:
         """Agents that a new leader knows of and that have not come to it yet."""
         self.completed: deque[MesosTask] = deque(maxlen=max_completed_tasks)
 
+    def begin_anew(self, master_id: str) -> None:
+        """Another master leads: of all that this one knew, it knows which agents there are."""
+        self.master_id, self.start_time = master_id, time.time()
+        self.recovered_agents.update(self.agents)
+        for known in (self.agents, self.active, self.unreachable, self.frameworks):
+            known.clear()
+        self.completed.clear()
+        self.completed_frameworks.clear()
+
     def next_agent_id(self) -> str:
         self._agents_seen += 1
         return f"{self.master_id}-S{self._agents_seen - 1}"
