@@ -55,6 +55,31 @@ def test_inputs_are_on_every_node(three: ParallelSite) -> None:
     assert (work / "seen").read_text() == "0: given\n1: given\n2: given\n"
 
 
+def test_a_job_is_found_by_any_of_its_nodes(three: ParallelSite) -> None:
+    work, begun, go = three.work(), three.directory / "begun", three.directory / "go"
+    script = JobScript(
+        directory=work,
+        application=None,
+        directives=("#SBATCH -N 3", "#SBATCH -n 3", f"#SBATCH -o {work}/log-%N"),
+        command=f"echo here; touch {begun}; until [ -e {go} ]; do sleep 0.1; done",
+    )
+    job = three.accepted(script)
+    three.wait_for_phase(job, "running")
+    wait_for(begun.exists, bool, "the script has begun")
+
+    def typed(line: str) -> str:
+        return three.airavata.execute(f"{three.commands}/{line}").stdout.strip()
+
+    assert typed("squeue -h -o '%N %B' -w 127-0-0-1-1") == "127-0-0-1-[0-2] 127-0-0-1-0"
+    assert typed(f"scontrol -o show job {job.job_id}").count(f" StdOut={work}/log-127-0-0-1-0 ") == 1
+    assert three.client.read(int(job.job_id), "log-127-0-0-1-0", 0)[0].endswith(b"here\n")
+    go.touch()
+    three.finished(job, "COMPLETE")
+    assert (work / "log-127-0-0-1-0").read_text().endswith("here\n")
+    accounted = typed(f"sacct -n -P -o JobID,NodeList -N 127-0-0-1-2 -j {job.job_id}")
+    assert accounted == f"{job.job_id}|127-0-0-1-[0-2]"
+
+
 def test_a_cancelled_job_ends_on_all_nodes(three: ParallelSite) -> None:
     mark = f"MARK_OF_TEST={three.directory}"
     script = JobScript(
