@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 
-from kazoo.client import KazooClient
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import NoNodeError
 
 from airavata_mesos_plugin.minicluster.mesos.objects import VERSION
 from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST, ClusterSettings
 from airavata_mesos_plugin.minicluster.zookeeper import TROUBLE
 
+_LOG = logging.getLogger(__name__)
 MEMBER = "json.info_"
 
 
@@ -35,25 +38,29 @@ class ZooKeeperBallot:
         self._settings = settings
         self._path = settings.mesos_path.rstrip("/")
         self._client: KazooClient | None = None
+        self._ports: dict[int, int] = {}
+        """Of those that are announced, the one that leads first."""
         self._nodes: dict[int, str] = {}
+        self._lost = False
 
     def stand(self, number: int, port: int) -> None:
         """See `masters.Ballot`."""
-        payload = json.dumps(master_info(f"master-{number}", port)).encode()
         try:
-            client = self._connected()
-            self._nodes[number] = client.create(
-                f"{self._path}/{MEMBER}", payload, ephemeral=True, sequence=True, makepath=True
-            )
+            self._connected()
+            self._ports[number] = port
+            self._create(number)
         except TROUBLE as error:
             raise OSError(f"cannot announce a master in {self._path}: {error}") from error
 
     def withdraw(self, number: int) -> None:
         """See `masters.Ballot`."""
+        self._ports.pop(number, None)
         node = self._nodes.pop(number, None)
         if node is not None:
             try:
                 self._connected().delete(node)
+            except NoNodeError:  # the session has ended meanwhile
+                return
             except TROUBLE as error:
                 raise OSError(f"cannot delete {node}: {error}") from error
 
@@ -66,8 +73,32 @@ class ZooKeeperBallot:
             with contextlib.suppress(*TROUBLE):
                 client.close()
 
+    def _create(self, number: int) -> None:
+        payload = json.dumps(master_info(f"master-{number}", self._ports[number])).encode()
+        self._nodes[number] = self._connected().create(
+            f"{self._path}/{MEMBER}", payload, ephemeral=True, sequence=True, makepath=True
+        )
+
     def _connected(self) -> KazooClient:
         if self._client is None:
-            self._client = KazooClient(self._settings.zookeeper, timeout=self._settings.zk_session_timeout)
-            self._client.start(timeout=self._settings.zk_connection_timeout)
+            client = KazooClient(self._settings.zookeeper, timeout=self._settings.zk_session_timeout)
+            client.start(timeout=self._settings.zk_connection_timeout)
+            self._client = client
+            client.add_listener(self._on_state)
         return self._client
+
+    def _on_state(self, state: str) -> None:
+        client = self._client
+        if state == KazooState.LOST:
+            self._lost = True
+        elif state == KazooState.CONNECTED and self._lost and client is not None:
+            self._lost = False
+            # Kazoo's own thread tells, which must not wait for answers.
+            client.handler.spawn(self._announce_again)
+
+    def _announce_again(self) -> None:
+        try:
+            for number in list(self._ports):
+                self._create(number)
+        except TROUBLE as error:
+            _LOG.warning("cannot announce the masters again: %s", error)
