@@ -250,7 +250,7 @@ class Framework:
                 return
             job, member = found
             if job.update(task_id, status, self._clock.now()):
-                self._tending.judge_agent(member)
+                self._tending.judge_agent(job, member)
                 self._book.changed(job)
                 if job.first_end is not None:
                     self._tending.hurry()  # to end the other tasks of a gang

@@ -129,6 +129,13 @@ class ContainerForm(_Form):
             raise ValueError("mesos goes with the type MESOS")
         return self
 
+    @property
+    def image(self) -> str:
+        """The name of the image; empty without one."""
+        if self.docker is not None:
+            return self.docker.image
+        return self.mesos.image.docker.name if self.mesos is not None and self.mesos.image is not None else ""
+
 
 class TaskForm(_Form):
     """What runs on one node. ``arguments`` has the program first; ``kill_grace_seconds`` is between TERM and
@@ -174,6 +181,12 @@ class MesosJob(_Form):
     spread: bool = True
     metadata: tuple[Metadata, ...] = ()
     tasks: tuple[TaskForm, ...] = Field(min_length=1, max_length=4096)
+
+    @property
+    def image(self) -> str:
+        """The image that a task needs; empty where none does."""
+        containers = (task.container for task in self.tasks)
+        return next((one.image for one in containers if one is not None and one.image), "")
 
     @model_validator(mode="after")
     def _constraints_can_be_kept(self) -> MesosJob:

@@ -60,7 +60,7 @@ class Agent:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A waiting job. ``avoid`` are agents on which it must not start again."""
+    """A waiting job. ``avoid`` are agents on which it must not start; ``image`` is what its tasks run in."""
 
     key: JobKey
     needs: tuple[Need, ...]
@@ -70,6 +70,7 @@ class Wanted:
     exclude_nodes: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()
     spread: bool = True
+    image: str = ""
     since: float = 0.0  # when it began to wait, in seconds of the clock that `match` is given
 
     @cached_property

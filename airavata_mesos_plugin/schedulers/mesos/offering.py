@@ -21,6 +21,7 @@ from airavata_mesos_plugin.schedulers.mesos.matching import (
     Offered,
     Plan,
     Reservation,
+    Wanted,
     match,
     would_start,
 )
@@ -29,6 +30,8 @@ from airavata_mesos_plugin.schedulers.mesos.taskinfo import need_of, task_info
 
 REVIVE_SECONDS = 1.0
 """Least time between two calls for all offers."""
+
+_NO_AGENT = frozenset[str]()
 
 IDLE_REFUSAL_SECONDS = 3600.0
 """How long Mesos keeps offers from us when nothing waits."""
@@ -96,7 +99,7 @@ class OfferDesk:
 
     def reasons(self, keys: Sequence[JobKey]) -> dict[JobKey, str]:
         """Why those of these jobs wait that do."""
-        avoid = self._shunned.now(self._clock.monotonic())
+        shunned = self._shunned.now(self._clock.monotonic())
         owners = {one.key for one in self._reservations}
         found = {}
         explained: dict[object, str] = {}
@@ -108,8 +111,9 @@ class OfferDesk:
             if job.not_before > self._clock.now():
                 found[key] = job.note
                 continue
+            avoid = shunned.get("", _NO_AGENT) | shunned.get(wanted.image, _NO_AGENT)
             # Thousands of jobs of an array ask for the same.
-            shape = (wanted.shape, key if key in owners else None)
+            shape = (wanted.shape, avoid, key if key in owners else None)
             if shape not in explained:
                 explained[shape] = explain(wanted, self._agents, avoid=avoid, reservations=self._reservations)
             found[key] = explained[shape]
@@ -124,14 +128,14 @@ class OfferDesk:
                 return
             self._replan = False
             now = self._clock.now()
-            wanted = self._book.in_order(now)
+            wanted, avoid = self._in_order(now)
             impatient = any(now - job.since >= self._limits.patience for job in wanted)
             plan = match(
                 wanted,
                 list(self._offers.values()),
                 agents=self._within_reach() if impatient else (),
                 reservations=self._reservations,
-                avoid=self._shunned.now(self._clock.monotonic()),
+                avoid=avoid,
                 now=now,
                 patience_seconds=self._limits.patience,
             )
@@ -148,6 +152,17 @@ class OfferDesk:
         self._launch(driver, plan.launches, filters)
         if plan.decline:
             driver.declineOffer([{"value": id} for id in plan.decline], filters=filters)
+
+    def _in_order(self, wall: float) -> tuple[list[Wanted], frozenset[str]]:
+        """The jobs that wait, kept from agents where their image fails; and the agents that none may use."""
+        wanted = self._book.in_order(wall)
+        shunned = self._shunned.now(self._clock.monotonic())
+        if shunned.keys() - {""}:
+            wanted = [
+                replace(one, avoid=shunned[one.image]) if one.image and one.image in shunned else one
+                for one in wanted
+            ]
+        return wanted, shunned.get("", _NO_AGENT)
 
     def _within_reach(self) -> list[Agent]:
         """The agents, with what jobs of ours have there counted as what will be free some day."""
@@ -206,13 +221,10 @@ class OfferDesk:
         suffice they are asked for together. Others may hold them, so that is not tried all the time.
         """
         told, self._agents_told = self._agents_told, False
-        due = told and self._filtered and now >= self._gather_not_before
-        if due and would_start(
-            self._book.in_order(wall),
-            self._agents,
-            reservations=self._reservations,
-            avoid=self._shunned.now(now),
-        ):
+        if not (told and self._filtered and now >= self._gather_not_before):
+            return
+        wanted, avoid = self._in_order(wall)
+        if would_start(wanted, self._agents, reservations=self._reservations, avoid=avoid):
             self._revive = True
             self._gather_not_before = now + self._gather_pause
             self._gather_pause = min(2 * self._gather_pause, self._limits.refuse)

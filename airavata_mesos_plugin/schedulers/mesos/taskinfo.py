@@ -67,6 +67,7 @@ def wanted_of(job: TrackedJob) -> Wanted:
         nodes=frozenset(form.nodes),
         exclude_nodes=frozenset(form.exclude_nodes),
         spread=form.spread,
+        image=form.image,
         since=job.queued_at,
     )
 

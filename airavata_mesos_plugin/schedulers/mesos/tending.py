@@ -101,16 +101,16 @@ class Tending:
         ]
         self._reconciliation.doubt(doubtful, self._clock.monotonic())
 
-    def judge_agent(self, member: Member) -> None:
+    def judge_agent(self, job: TrackedJob, member: Member) -> None:
         """What the end of a task says about its agent."""
         if not member.over:
             return
         staging = f"exited with status {STAGE_IN_FAILED}" in member.message
         agents = MESOS_REASONS.get(member.reason) is Blame.NODE and member.reason not in _NOT_THE_AGENT
         if staging or agents or member.reason == "REASON_CONTAINER_LAUNCH_FAILED":
-            self._shunned.failed(member.agent_id, self._clock.monotonic())
+            self._shunned.failed(member.agent_id, job.form.image, self._clock.monotonic())
         elif member.phase is JobPhase.COMPLETED:
-            self._shunned.worked(member.agent_id)
+            self._shunned.worked(member.agent_id, job.form.image)
 
     def look(self, driver: Driver) -> None:
         """Send what is due. Raises what a call raises; all of it is sent again then."""
@@ -187,5 +187,5 @@ class Tending:
             what = "the master does not know it any more"
         if silent >= limit:
             job.give_up(member, f"{member.state}: {what}, for {limit:.0f} s", wall)
-            self.judge_agent(member)
+            self.judge_agent(job, member)
             self._book.changed(job)

@@ -18,6 +18,7 @@ from tests.realmesos.cluster import RealMesosCluster
 from tests.realmesos.containers import ContainerHost, lacking
 from tests.support.hasty_wrapper import hasty_templates
 from tests.support.mesos_site import MesosSite
+from tests.support.waiting import wait_for
 
 IMAGE = "tools"
 GPUS = LICENSES = 2
@@ -26,7 +27,7 @@ QUEUES: Sequence[Mapping[str, Any]] = (
     {"name": "image", "template": "docker", "values": {"image": IMAGE, "containerizer": "mesos"}},
     {"name": "docker", "template": "docker", "values": {"image": IMAGE, "parameters": "user=0:4321"}},
     {"name": "absent", "template": "docker", "values": {"image": "nothing", "containerizer": "mesos"}},
-    {"name": "absent_docker", "template": "docker", "values": {"image": "nothing"}},
+    {"name": "absent_docker", "template": "docker", "values": {"image": "nowhere"}},
     {"name": "gpu", "template": "gpu"},
     {"name": "gpu_image", "template": "gpu", "values": {"image": IMAGE}},
     {"name": "licensed", "mesos": {"task": {"resources": {"named": {"licenses": 1}}}}},
@@ -37,7 +38,12 @@ class ContainerSite(MesosSite):
     """A resource with all these queues."""
 
     def __init__(self, directory: Path, mesos: RealMesosCluster, host: ContainerHost) -> None:
-        super().__init__(directory, mesos, {"template_directories": [hasty_templates(directory)]})
+        settings = {
+            "template_directories": [hasty_templates(directory)],
+            "queues": {"kill_grace_seconds": 60},  # nobody needs it all, unless the machine stands still
+            "fetch": {"retry_seconds": 0.1, "attempts": 2},  # where nothing started there is nothing to fetch
+        }
+        super().__init__(directory, mesos, settings)
         self.host = host
 
     def _configure(self, addresses: ClusterAddresses) -> None:
@@ -47,6 +53,10 @@ class ContainerSite(MesosSite):
         (first,) = document["queues"]
         document["queues"] += [{**first, **queue} for queue in QUEUES]
         self.config.write_text(json.dumps(document))
+
+    def waits(self, job: Submission, why: str) -> None:
+        """Wait until the job waits for this reason; what is known of the agents may be older than the job."""
+        wait_for(lambda: str(self.show(job)["reason"]), why.__eq__, why, context=lambda: self.daemon.log)
 
     def job(
         self, queue: str, command: str, *directives: str, work: Path | None = None, wall_time: str = "10:0:00"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.mesos_containers.conftest import ContainerSite
+from tests.e2e.mesos_containers.conftest import IMAGE, ContainerSite
 from tests.realmesos.images import MARK, WORDS
 from tests.support.site import lines
 from tests.support.waiting import wait_for
@@ -52,3 +52,42 @@ def test_a_job_in_an_image_ends_at_its_wall_time(site: ContainerSite, queue: str
     assert document["reason"] == "wall time limit of 60 s reached"
     assert site.airavata.letters(job.job_id) == "TO"
     assert lines(job.directory / "App.stdout") == ["begun"]
+
+
+def test_what_docker_is_told(site: ContainerSite) -> None:
+    secret = "a word that is in files only"  # noqa: S105 - of this test
+    job = site.job("docker", f"echo '{secret}'; exit 0", "-c 2", "--mem=300")
+    site.finished(job, "COMPLETE")
+    task = site.show(job)["task_id"]
+    calls = [
+        call for call in site.host.docker_calls() if call[0] == "run" and f"MESOS_TASK_ID={task}" in call
+    ]
+    ((*options, image, _, command),) = calls
+    assert image == IMAGE
+    assert command.startswith("exec /bin/bash -c ")
+    assert options[options.index("--cpu-shares") + 1] == "2048"
+    assert options[options.index("--memory") + 1] == str(300 * 2**20)
+    assert options[options.index("--net") + 1] == "host"
+    assert options[options.index("--entrypoint") + 1] == "/bin/sh"
+    assert "--user=0:4321" in options
+    (volume,) = [options[at + 1] for at, option in enumerate(options) if option == "-v"]
+    assert volume.endswith(":/mnt/mesos/sandbox")
+    assert secret not in str(calls)
+    assert secret in lines(job.directory / "App.stdout")
+
+
+def test_a_queue_with_a_wrong_image_harms_no_other(site: ContainerSite) -> None:
+    for queue, image in [("absent_docker", "nowhere"), *[("absent", "nothing")] * 3]:
+        job = site.job(queue, "true")
+        document = site.finished(job, "FAILED")
+        assert "container launch failed" in document["reason"]
+        assert image in document["reason"]
+        told = site.airavata.execute(f"squeue -h -t all -o %r -j {job.job_id}").stdout
+        assert told.count("\n") == 1
+    after = site.job("image", "echo fine")
+    site.finished(after, "COMPLETE")
+    assert lines(after.directory / "App.stdout") == ["fine"]
+    fourth = site.job("absent", "true")
+    site.waits(fourth, "jobs failed on the nodes that could run it, which are left alone for a while")
+    site.airavata.cancel(fourth.job_id)
+    site.finished(fourth, "CANCELED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from typing import Any
 
@@ -102,6 +103,30 @@ def test_a_task_info_has_everything_that_was_asked_for() -> None:
     assert info["max_completion_time"] == {"nanoseconds": 60_000_000_000}
     assert info["container"]["mesos"]["image"] == {"type": "DOCKER", "docker": {"name": "debian"}}
     assert {"key": "k", "value": "v"} in info["labels"]["labels"]
+
+
+def test_docker_gets_a_command_that_no_entry_point_swallows() -> None:
+    container = {"type": "DOCKER", "docker": {"image": "debian"}}
+    form = parse(document(task={"container": container, "arguments": ["/bin/bash", "-c", "echo 'a b'"]}))
+    command = task_info(form, 0, "T", Assignment(KEY, 0, "S", "h", ()))["command"]
+    assert command["shell"] is True
+    assert shlex.split(command["value"]) == ["exec", *form.tasks[0].arguments]
+    assert "arguments" not in command
+
+
+@pytest.mark.parametrize(
+    ("container", "image"),
+    [
+        (None, ""),
+        ({"type": "MESOS"}, ""),
+        ({"type": "DOCKER", "docker": {"image": "debian"}}, "debian"),
+        ({"type": "MESOS", "mesos": {"image": {"docker": {"name": "debian"}}}}, "debian"),
+    ],
+)
+def test_the_image_of_a_job_is_known(container: dict[str, Any] | None, image: str) -> None:
+    form = parse(document(task={"container": container}))
+    assert form.image == image
+    assert wanted_of(TrackedJob(KEY, form, 0.0, 0.0)).image == image
 
 
 def test_without_a_user_a_task_runs_as_its_role() -> None:

@@ -47,21 +47,37 @@ def test_a_doubt_is_no_reason_to_ask_at_once() -> None:
 def test_an_agent_on_which_jobs_fail_is_left_alone_for_longer_and_longer() -> None:
     shunned = Shunned()
     for now in (0, 1):
-        shunned.failed("A", now)
-    assert shunned.now(1) == frozenset()
-    shunned.failed("A", 2)
-    assert (shunned.now(61), shunned.now(62)) == (frozenset("A"), frozenset())
+        shunned.failed("A", "", now)
+    assert shunned.now(1) == {}
+    shunned.failed("A", "", 2)
+    assert (shunned.now(61), shunned.now(62)) == ({"": frozenset("A")}, {})
     assert shunned.next_end(3) == 62
-    shunned.failed("A", 70)
-    assert (shunned.now(189), shunned.now(190)) == (frozenset("A"), frozenset())
-    shunned.worked("A")
-    shunned.failed("A", 200)
-    assert shunned.now(200) == frozenset()
+    shunned.failed("A", "", 70)
+    assert (shunned.now(189), shunned.now(190)) == ({"": frozenset("A")}, {})
+    shunned.worked("A", "")
+    shunned.failed("A", "", 200)
+    assert shunned.now(200) == {}
     assert shunned.next_end(200) is None
 
 
 def test_failures_that_are_far_apart_do_not_count() -> None:
     shunned = Shunned()
     for now in range(0, 6000, 400):
-        shunned.failed("A", now)
-        assert shunned.now(now) == frozenset()
+        shunned.failed("A", "", now)
+        assert shunned.now(now) == {}
+
+
+def test_what_fails_with_an_image_counts_for_jobs_with_that_image() -> None:
+    shunned = Shunned()
+    for image in ("", "one", "two", "one", "", "one"):
+        shunned.failed("A", image, 0)
+    assert shunned.now(1) == {"one": frozenset("A")}
+    shunned.worked("A", "two")
+    assert shunned.now(1) == {"one": frozenset("A")}
+    shunned.failed("A", "", 2)
+    for _ in range(3):
+        shunned.failed("B", "one", 2)
+    assert shunned.now(3) == {"": frozenset("A"), "one": frozenset("AB")}
+    assert shunned.next_end(3) == 60
+    shunned.worked("A", "one")
+    assert shunned.now(3) == {"": frozenset("A"), "one": frozenset("B")}
