@@ -15,7 +15,7 @@ from airavata_mesos_plugin.errors import SandboxGone, TransferError
 from airavata_mesos_plugin.jobs import JobKey, JobPhase
 from airavata_mesos_plugin.provider.gang_nodes import gang_description
 from airavata_mesos_plugin.provider.node_outputs import Gathered, NodeOutputs
-from airavata_mesos_plugin.sandbox.layout import RESULT_FILE
+from airavata_mesos_plugin.sandbox.layout import RESULT_FILE, shared_result
 from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
 from airavata_mesos_plugin.schedulers.base import NodeTask, SandboxAddress, TaskObservation
 from airavata_mesos_plugin.testing.sandbox_agent import SandboxAgent
@@ -59,9 +59,9 @@ class Site:
         scheduler.mock.sandboxes.side_effect = find
         self.configure()
 
-    def configure(self, **outputs: object) -> None:
-        """Begin with these settings for outputs of the queue."""
-        queue = {**QUEUE, "outputs": {"nodes": "all", **outputs}}
+    def configure(self, *, inputs: object = None, **outputs: object) -> None:
+        """Begin with these settings for inputs and outputs of the queue."""
+        queue = {**QUEUE, "inputs": inputs or {}, "outputs": {"nodes": "all", **outputs}}
         self.stage = self._make(self.scheduler, queues=queue, fetch=FETCH)
 
     def _with_nodes(self, task: TaskObservation) -> TaskObservation:
@@ -319,3 +319,17 @@ def test_many_missing_nodes_are_counted() -> None:
     report = FetchReport(0, 0, (), None, 0.0)
     missing = tuple((f"node n{number}", gone) for number in range(7))
     assert Gathered(report, missing).trouble.endswith("node n4 (gone), 2 more nodes")
+
+
+def test_nodes_that_share_the_directory_have_nothing_apart(site: Site) -> None:
+    site.configure(inputs={"method": "shared"}, method="shared")
+    job_id = site.running()
+    site.unknown.update(f"{site.stage.job(job_id).task_id}-{number}" for number in (1, 2))
+    (site.stage.work(job_id) / "out").write_text("from any node")
+    result = site.stage.work(job_id) / shared_result(job_id, 1)
+    result.parent.mkdir()
+    result.write_text("exit_code=0\nstarted_at=1\nended_at=2\n")
+    site.end(job_id)
+    record = site.stage.job(job_id)
+    assert (record.phase, record.reason) == (JobPhase.COMPLETED, "")
+    assert site.came(job_id) == {"out": 13}
