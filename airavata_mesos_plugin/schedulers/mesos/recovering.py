@@ -26,7 +26,6 @@ NOT_TOLD = ("/bin/false",)
 """What stands in a form for the command, which no master tells. It is never sent."""
 
 _ENDING = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,4}))?")
-_MOST_NODES = 4096
 _AMOUNTS = ("cpus", "mem", "disk", "gpus")
 
 
@@ -219,7 +218,7 @@ def _labels(task: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _count(text: str) -> int | None:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    return number if 0 < number <= _MOST_NODES else None
+    return number if number > 0 else None
 
 
 def _statuses(task: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -197,6 +197,7 @@ def test_without_authentication_there_is_no_principal() -> None:
         {"labels": labels("www/prod/mesos-abcd-7-1/more")},
         {"labels": labels("//")},
         {"labels": labels(**{"airavata-mesos.nodes": "2"})},
+        {"id": "0"},
         {"id": "www.prod.mesos-abcd-7-1"},
         {"id": "www.prod.mesos-abcd-7-1."},
         {"id": "www.prod.mesos-abcd-7-1.0-0"},

@@ -80,7 +80,10 @@ def test_the_framework_goes_on_under_its_id_with_all_that_runs(site: Site) -> No
     # What it does not know it would kill, so it knows those that nobody asks for, too.
     assert keys(taken) == {KEY, OTHER}
     assert taken.observations([KEY])[KEY].phase is JobPhase.RUNNING
-    assert keys(site.take()) == {KEY, OTHER}  # a repeat changes nothing
+    site.framework.cancel(KEY, "no more")
+    again = site.take()  # a repeat changes nothing
+    assert keys(again) == {KEY, OTHER}
+    assert {job.kill for job in again.of_role("www")} == {"no more", None}
 
 
 def test_jobs_that_are_over_are_known_when_they_are_asked_for(site: Site) -> None:

@@ -103,13 +103,10 @@ def test_without_an_agent_there_is_nothing_to_fetch(seen: Seen) -> None:
 def test_agents_that_send_are_not_asked(
     make_provider: MakeProvider, scripted_scheduler: ScriptedScheduler, mocker: MockerFixture
 ) -> None:
-    stage = make_provider(scripted_scheduler, queues={"outputs": {"method": "push"}})
-    record = stage.job(stage.submit())
-    task = TaskObservation(record.key, "T1", "TASK_FINISHED", JobPhase.COMPLETED, 0, STARTED)
-    client = mocker.create_autospec(FilesClient, instance=True, spec_set=True)
-    snapshot = stage.parts.ledger.snapshot(record.id)
-    assert not to_be_fetched(replace(stage.parts, files=client), record, task, snapshot)
-    assert not client.browse.called
+    queue = {"max_nodes": 8, "outputs": {"method": "push"}}
+    sending = Seen(make_provider(scripted_scheduler, queues=queue), mocker)
+    assert not sending.fetchable()
+    assert not sending.client.browse.called
 
 
 NODES = [
