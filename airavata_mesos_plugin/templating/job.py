@@ -64,6 +64,7 @@ class JobContext:
     aurora: Mapping[str, object] = field(default_factory=dict)  # go over what the template makes
     mesos: Mapping[str, object] = field(default_factory=dict)  # as aurora, for the kind mesos
     nodes: int = 1
+    silence_seconds: int = 60  # a node of several that hears so long of no other one ends
 
 
 def job_context(
@@ -113,4 +114,5 @@ def job_context(
         aurora=dict(queue.aurora),
         mesos=dict(queue.mesos),
         nodes=request.nodes,
+        silence_seconds=queue.silence_seconds,
     )

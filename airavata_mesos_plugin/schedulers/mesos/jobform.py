@@ -164,7 +164,8 @@ class MesosJob(_Form):
 
     ``offer_role`` is the Mesos role whose offers are used. ``constraints`` are attributes of agents, in the
     form of Aurora's command line: ``a,b`` one of, ``!a,b`` none of. ``nodes`` and ``exclude_nodes`` are host
-    names. ``spread``: each task on an agent of its own. ``max_task_failures`` as in Aurora: 1 means that a
+    names. ``spread``: each task on an agent of its own. ``silence_seconds``: how long a task goes on that
+    hears nothing of the others; without it nobody knows. ``max_task_failures`` as in Aurora: 1 means that a
     failed job is not started again, -1 that it always is. A document may have a member ``task`` besides: its
     members go over those of every task.
     """
@@ -179,6 +180,7 @@ class MesosJob(_Form):
     nodes: tuple[str, ...] = ()
     exclude_nodes: tuple[str, ...] = ()
     spread: bool = True
+    silence_seconds: float | None = Field(None, gt=0)
     metadata: tuple[Metadata, ...] = ()
     tasks: tuple[TaskForm, ...] = Field(min_length=1, max_length=4096)
 

@@ -180,7 +180,10 @@ class Tending:
             return  # what was true when we were here last may be over
         if member.state == "TASK_UNREACHABLE":
             silent, limit = wall - member.suspect_since, self._limits.unreachable
-            what = "its agent cannot be reached"
+            end = job.end_out_of_reach(member)
+            if end is not None:
+                limit = min(limit, end - member.suspect_since)
+            what = f"its agent, {member.host}, cannot be reached"
         else:
             # A master that has just taken over learns of agents and tasks by and by.
             silent, limit = min(wall - member.suspect_since, now - self._since), self._limits.unknown

@@ -10,7 +10,8 @@ That a launch is about to be sent is written down before it is sent. A daemon th
 master after its restart: the task is there, or its agent says that it is not, and then nothing ever ran.
 
 The tasks of a gang end together: the first that ends ends the others, and speaks for the job. The first task
-runs the script and knows why another one has ended, so it has a while to end by itself.
+runs the script and knows why another one has ended, so it has a while to end by itself. One that is cut off
+ends by itself, too, when it has heard nothing of the others for a while.
 """
 
 from __future__ import annotations
@@ -132,11 +133,17 @@ class TrackedJob:
             started_at=max(started) if len(started) == len(self.members) else None,
             host="" if nowhere else self.members[0].host,
             agent_id="" if nowhere else self.members[0].agent_id,  # there is no sandbox
-            message=speaker.message,
+            message=self._told(speaker),
             kill_seen=speaker.killing,
             metadata=metadata,
             nodes=tuple(NodeTask(m.task_id, m.agent_id) for m in self.members) if len(form.tasks) > 1 else (),
         )
+
+    def _told(self, member: Member) -> str:
+        """What was said of a task; of a gang also of which node, unless that is no news."""
+        if len(self.members) == 1 or not member.message or member.phase not in _BAD_ENDS:
+            return member.message
+        return f"node {member.host}: {member.message}"
 
     def _speaker(self) -> Member | None:
         if not self.members:
@@ -154,6 +161,19 @@ class TrackedJob:
             return True
         told = cause.phase in (JobPhase.COMPLETED, JobPhase.FAILED)
         return not told or now - cause.changed_at >= FIRST_TASK_SECONDS
+
+    def end_out_of_reach(self, member: Member) -> float | None:
+        """When a task of a gang that cannot be reached will have ended by itself; None if nobody knows that.
+
+        In seconds since the epoch. The first task ends after it has told the others, or waited in vain.
+        """
+        cause = self.members[self.first_end] if self.first_end is not None else None
+        if cause is None or member.suspect_since is None or self.form.silence_seconds is None:
+            return None
+        since = max(member.suspect_since, cause.changed_at)
+        if member is not self.members[0]:
+            return since if self.members[0].over else None
+        return since + self.form.silence_seconds + self.form.tasks[0].kill_grace_seconds
 
     # Changing
 
@@ -235,6 +255,9 @@ class TrackedJob:
         if self.first_end is None:
             self.first_end = self.members.index(member)
         if all(one.over for one in self.members):
+            first = self.members[0]
+            if first.phase is JobPhase.LOST and first.begun and self.kill is None:
+                self.first_end = 0  # the others ended since they heard nothing of it any more
             self._settle(self.members[self.first_end], now)
 
     def _settle(self, cause: Member, now: float) -> None:
@@ -248,11 +271,11 @@ class TrackedJob:
         elif never_ran and self.relaunches < MOST_RELAUNCHES and not self.taken_over:
             self.relaunches += 1
             # At once the first time: offers that were taken back in the meantime are no trouble at all.
-            self._again(now, min(60.0, 0.5 * 2**self.relaunches) - 1.0, cause.message)
+            self._again(now, min(60.0, 0.5 * 2**self.relaunches) - 1.0, self._told(cause))
         elif cause.phase is JobPhase.FAILED and self._may_fail_again():
             self.failures += 1
             self.relaunches = 0
-            self._again(now, 0.0, f"failed {self.failures} times: {cause.message}")
+            self._again(now, 0.0, f"failed {self.failures} times: {self._told(cause)}")
         else:
             self.ended = cause.phase
 
@@ -289,6 +312,7 @@ class TrackedJob:
 
 
 BEGUN = frozenset({"TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
+_BAD_ENDS = frozenset({JobPhase.FAILED, JobPhase.LOST})
 _NOWHERE = frozenset({"TASK_ERROR", "TASK_DROPPED", "TASK_GONE"})
 RUNS = frozenset({"TASK_RUNNING", "TASK_KILLING", "TASK_FINISHED"})
 _KEPT = (

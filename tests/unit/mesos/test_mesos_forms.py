@@ -281,6 +281,7 @@ def test_every_template_makes_a_job(template: str, values: dict[str, Any]) -> No
     assert (task.resources.cpus, task.resources.mem, task.resources.disk) == (2, 300, 400)
     assert task.resources.gpus == (1 if template == "gpu" else 0)
     assert (task.user, task.kill_grace_seconds) == ("www", 40)
+    assert form.silence_seconds == (60 if template == "mpi" else None)
     assert ("airavata-mesos.id", "7") in [(one.key, one.value) for one in form.metadata]
     assert (task.container is not None) == (template in ("docker", "gpu"))
 

@@ -514,6 +514,26 @@ def test_all_tasks_of_a_gang_are_launched_and_ended_together(stage: Stage) -> No
     assert stage.phase(key) is JobPhase.COMPLETED
 
 
+def test_a_gang_ends_when_its_task_out_of_reach_must_have_ended(stage: Stage) -> None:
+    """It does not wait for its agent as long as a job does of which nobody knows."""
+    key = stage.submit("gang", cpus=4, count=2, silence_seconds=60)
+    stage.offer(1)
+    stage.offer(2, agent="S2")
+    stage.step()
+    for index in range(2):
+        stage.tell(f"www.prod.gang.0-{index}", "RUNNING")
+    stage.tell("www.prod.gang.0-0", "UNREACHABLE")
+    stage.step(800)
+    assert stage.phase(key) is JobPhase.RUNNING, "its other task goes on"
+    stage.tell("www.prod.gang.0-1", "FAILED", source="SOURCE_EXECUTOR")
+    stage.step(60 + 29)
+    assert stage.phase(key) is JobPhase.RUNNING
+    stage.step(2)
+    assert stage.phase(key) is JobPhase.LOST
+    message = stage.framework.observations([key])[key].message
+    assert message == "TASK_UNREACHABLE: its agent, h, cannot be reached, for 890 s"
+
+
 def test_nodes_that_come_free_one_by_one_are_asked_for_together(stage: Stage) -> None:
     def told(*free: int) -> None:
         agents = [

@@ -249,6 +249,58 @@ def test_a_gang_of_which_one_task_never_started_begins_again_when_all_are_over()
     assert (job.waiting, job.launch) == (True, 1)
 
 
+def cut_off(index: int, ended: int, **members: Any) -> TrackedJob:
+    """A gang of which one task ended at 110 and the agent of another one cannot be reached since then."""
+    job = launched(3, **members)
+    for number in range(3):
+        tell(job, "RUNNING", index=number)
+    tell(job, "FAILED", index=ended, source="SOURCE_EXECUTOR", message="exited with status 70")
+    tell(job, "UNREACHABLE", index=index)
+    return job
+
+
+def test_the_first_task_out_of_reach_ends_by_itself_after_a_silence() -> None:
+    job = cut_off(0, ended=1, silence_seconds=60)
+    assert job.end_out_of_reach(job.members[0]) == 110 + 60 + 30
+    assert job.end_out_of_reach(job.members[2]) is None, "it can be reached"
+    tell(job, "RUNNING", index=0)
+    assert job.end_out_of_reach(job.members[0]) is None
+
+
+def test_other_tasks_out_of_reach_have_ended_with_the_first_one() -> None:
+    job = cut_off(1, ended=0, silence_seconds=60)
+    assert job.end_out_of_reach(job.members[1]) == 110
+    job = cut_off(1, ended=2, silence_seconds=60)
+    assert job.end_out_of_reach(job.members[1]) is None, "the first one goes on"
+
+
+def test_nobody_knows_when_a_task_ends_that_hears_of_no_other_one() -> None:
+    job = cut_off(0, ended=1)
+    assert job.end_out_of_reach(job.members[0]) is None
+    job = launched(3, silence_seconds=60)
+    tell(job, "UNREACHABLE", index=0)
+    assert job.end_out_of_reach(job.members[0]) is None, "no other one has ended"
+
+
+def test_a_gang_whose_first_task_is_lost_is_lost() -> None:
+    """Whatever the others said at their end: they heard nothing of it."""
+    job = cut_off(0, ended=1, silence_seconds=60)
+    tell(job, "KILLED", index=2)
+    job.give_up(job.members[0], "its agent cannot be reached", 200.0)
+    assert (job.ended, job.observation().message) == (JobPhase.LOST, "its agent cannot be reached")
+
+
+def test_a_gang_that_was_to_end_is_not_lost_with_its_first_task() -> None:
+    job = launched(2, silence_seconds=60)
+    for number in range(2):
+        tell(job, "RUNNING", index=number)
+    job.request_kill("cancelled", 105.0)
+    tell(job, "KILLED", index=1)
+    tell(job, "UNREACHABLE", index=0)
+    job.give_up(job.members[0], "its agent cannot be reached", 200.0)
+    assert job.ended is JobPhase.CANCELLED
+
+
 STATES = sorted(MESOS_PHASES)
 REASONS = ["", *sorted(MESOS_REASONS)]
 
