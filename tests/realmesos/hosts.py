@@ -31,9 +31,22 @@ _HELD = ("setpriv", "--pdeathsig", "KILL")
 _READY_SECONDS = 60.0
 _CLONE_NEWNET = 0x40000000
 
-_NETWORK_ONLY = "echo ready; exec sleep infinity"
-_ARRANGE = r"""
+# What is to be sent again comes a second after a cable is in again, not a minute; and nobody gives up before.
+# Kernels before 6.15 cannot do that, and tests take longer.
+_HURRY = """
+if [ -e /proc/sys/net/ipv4/tcp_rto_max_ms ]; then
+  echo 1000 >/proc/sys/net/ipv4/tcp_rto_max_ms
+  echo 255 >/proc/sys/net/ipv4/tcp_retries2
+fi
+"""
+_SWITCH = f"""
+{_HURRY}
+echo ready
+exec sleep infinity
+"""
+_ARRANGE = rf"""
 set -e
+{_HURRY}
 names=$1 name=$2; shift 2
 mount --bind "$names" /etc/hosts
 if [ -n "$name" ]; then
@@ -43,7 +56,7 @@ if [ -n "$name" ]; then
   mount -t tmpfs -o mode=1777 own-tmp /mnt
   for kept; do
     case $kept in
-      /tmp/*) mkdir -p "/mnt/${kept#/tmp/}"; mount --bind "$kept" "/mnt/${kept#/tmp/}";;
+      /tmp/*) mkdir -p "/mnt/${{kept#/tmp/}}"; mount --bind "$kept" "/mnt/${{kept#/tmp/}}";;
     esac
   done
   mount --move /mnt /tmp
@@ -185,7 +198,7 @@ class Network:
         self.names.write_text("127.0.0.1 localhost\n")
         if os.geteuid() != 0:
             raise Unavailable("only root can make hosts of their own")
-        command = ["unshare", "--net", "--", "sh", "-c", _NETWORK_ONLY]
+        command = ["unshare", "--net", "--", "sh", "-c", _SWITCH]
         with ExitStack() as stack:
             self._holder = _Holder(command, self.directory / "switch.log")
             stack.callback(self._holder.stop)
@@ -211,9 +224,9 @@ class Network:
         """A new host, ``node1.cluster.example`` for instance. It sees of ``/tmp`` here what is ``kept``."""
         return self._add(Host(self, 10 + number, f"node{number}", node=True, kept=kept))
 
-    def submission_host(self) -> Host:
-        """A new host on the same disks as here, which knows the names of the nodes."""
-        return self._add(Host(self, 2, "daemon", node=False, kept=()))
+    def submission_host(self, number: int = 2) -> Host:
+        """A new host on the same disks as here, which knows the names of the nodes. Numbers are below 10."""
+        return self._add(Host(self, number, f"daemon{number}", node=False, kept=()))
 
     def _add(self, host: Host) -> Host:
         self._stack.callback(host.stop)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ class Hosts:
             if pid != agent.pid
         ]
 
+    def executors(self) -> int:
+        """How many tasks there are on all nodes, as far as processes tell."""
+        return sum("/mesos-executor " in line for line in self.at_work())
+
     def nothing_left(self) -> None:
         """Waits until no task is known any more, and no process of one is there."""
         wait_for(self.site.tasks, {}.__eq__, "no task left")
@@ -67,28 +71,51 @@ class Hosts:
 HostsFactory = Callable[..., Hosts]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def make_hosts(
     own_hosts: bool, real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[HostsFactory]:
-    """Makes clusters of three nodes with a site; arguments are settings as of `Site`."""
+    """Makes clusters for one test; arguments are those of `running_hosts`."""
+    assert own_hosts
     with ExitStack() as stack:
 
-        def make(**settings: Mapping[str, Any]) -> Hosts:
-            cluster = stack.enter_context(
-                RealMesosCluster(
-                    tmp_path_factory.mktemp("mesos"),
-                    real_mesos_build,
-                    agents=3,
-                    own_hosts=own_hosts,
-                    master_flags=SOON,
-                )
-            )
-            assert cluster.network is not None
-            submission = cluster.network.submission_host()
-            directory = tmp_path_factory.mktemp("site")
-            every = {"template_directories": [hasty_templates(directory)], **settings}
-            site = stack.enter_context(running_mesos_site(directory, cluster, every, submission))
-            return Hosts(cluster, submission, site)
+        def make(**options: Any) -> Hosts:
+            return stack.enter_context(running_hosts(tmp_path_factory, real_mesos_build, **options))
 
         yield make
+
+
+@contextmanager
+def running_hosts(
+    directories: pytest.TempPathFactory,
+    build: Path,
+    *,
+    agents: int = 3,
+    master_flags: Sequence[str] = SOON,
+    **settings: Any,
+) -> Iterator[Hosts]:
+    """A cluster whose agents are on hosts of their own, and a site on it; ``settings`` are as of `Site`."""
+    directory = directories.mktemp("mesos")
+    with (
+        RealMesosCluster(
+            directory, build, agents=agents, own_hosts=True, master_flags=master_flags
+        ) as cluster,
+        another_site(directories, cluster, settings) as hosts,
+    ):
+        yield hosts
+
+
+@contextmanager
+def another_site(
+    directories: pytest.TempPathFactory,
+    cluster: RealMesosCluster,
+    settings: Mapping[str, Any],
+    number: int = 2,
+) -> Iterator[Hosts]:
+    """A site on a cluster that runs, with a daemon on another host, of that number."""
+    assert cluster.network is not None
+    submission = cluster.network.submission_host(number)
+    directory = directories.mktemp("site")
+    every = {"template_directories": [hasty_templates(directory)], **settings}
+    with running_mesos_site(directory, cluster, every, submission) as site:
+        yield Hosts(cluster, submission, site)

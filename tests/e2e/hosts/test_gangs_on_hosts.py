@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from airavata_mesos_plugin.testing.airavata_caller import Submission
 from airavata_mesos_plugin.testing.airavata_script import JobScript
-from tests.e2e.hosts.conftest import Hosts, HostsFactory
+from tests.e2e.hosts.conftest import Hosts, running_hosts
 from tests.support.site import lines
 from tests.support.waiting import wait_for
 
@@ -45,18 +47,10 @@ RUN = {
 AS_ROOT = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
 NODES = [f"node{number}.cluster.example" for number in (1, 2, 3)]
 
-FLEEING = """
-srun bash -c '
-  exec </dev/null >/dev/null 2>&1
-  setsid sleep 1001 &
-  (setsid setsid sleep 1002 &)
-  trap "" HUP TERM
-  (trap "" HUP TERM; exec setsid sleep 1003) &
-'
-"""
-"""Six ranks that end and leave processes in other sessions, one of them deaf."""
+FLEEING = "srun bash -c 'exec </dev/null >/dev/null 2>&1; setsid sleep 1001 & (setsid setsid sleep 1002 &)'"
+"""Six ranks that end and leave two processes each in other sessions."""
 
-FLED = sorted(f"{node}: sleep {number} " for node in NODES for number in (1001, 1002, 1003) for _ in "ab")
+DEAF = """srun bash -c 'exec </dev/null >/dev/null 2>&1; trap "" HUP TERM; setsid sleep 1003 &'"""
 
 
 def script(hosts: Hosts, command: str, wall_time: str = "10:0:00") -> JobScript:
@@ -66,8 +60,12 @@ def script(hosts: Hosts, command: str, wall_time: str = "10:0:00") -> JobScript:
 
 
 @pytest.fixture(scope="module")
-def hosts(make_hosts: HostsFactory) -> Hosts:
-    return make_hosts(queues={"max_nodes": 3, "silence_seconds": 10})
+def hosts(
+    own_hosts: bool, real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hosts]:
+    assert own_hosts
+    with running_hosts(tmp_path_factory, real_mesos_build, queues={"max_nodes": 3}) as running:
+        yield running
 
 
 @pytest.mark.parametrize("kind", ["openmpi", "mpich"])
@@ -104,14 +102,15 @@ def test_nodes_know_their_sandboxes_by_one_path(hosts: Hosts) -> None:
 
 
 def test_the_end_of_the_script_ends_what_ran_away(hosts: Hosts) -> None:
-    job = fled(hosts, script(hosts, f"{FLEEING}\ntouch {hosts.file('begun')}\n{hosts.until('go')}"))
+    command = f"{FLEEING}\n{DEAF}\ntouch {hosts.file('begun')}\n{hosts.until('go')}"
+    job = fled(hosts, script(hosts, command), 1001, 1002, 1003)
     hosts.file("go").touch()
     hosts.site.finished(job, "COMPLETE")
     hosts.nothing_left()
 
 
 def test_a_cancel_ends_what_ran_away(hosts: Hosts) -> None:
-    job = fled(hosts, script(hosts, f"{FLEEING}\ntouch {hosts.file('begun')}\nsrun sleep 1004"))
+    job = fled(hosts, script(hosts, f"{FLEEING}\ntouch {hosts.file('begun')}\nsrun sleep 1004"), 1001, 1002)
     hosts.site.airavata.cancel(job.job_id)
     hosts.site.finished(job, "CANCELED")
     hosts.nothing_left()
@@ -120,17 +119,18 @@ def test_a_cancel_ends_what_ran_away(hosts: Hosts) -> None:
 def test_the_wall_time_ends_what_ran_away(hosts: Hosts) -> None:
     ready = hosts.until("up")
     command = f"{FLEEING}\ntouch {hosts.file('begun')}\n{ready}\ntouch up\nsrun sleep 1004"
-    job = fled(hosts, script(hosts, command, wall_time="00:1:00"))
+    job = fled(hosts, script(hosts, command, wall_time="00:1:00"), 1001, 1002)
     hosts.file("up").touch()
     document = hosts.site.finished(job, "FAILED")
     assert document["reason"] == "wall time limit of 60 s reached"
     hosts.nothing_left()
 
 
-def fled(hosts: Hosts, job: JobScript) -> Submission:
-    """The job, which runs and has left processes on all nodes."""
+def fled(hosts: Hosts, job: JobScript, *seconds: int) -> Submission:
+    """The job, which runs and has left processes on all nodes, two for each number of seconds."""
     hosts.file("begun").unlink(missing_ok=True)
     submission = hosts.site.accepted(job)
     wait_for(hosts.file("begun").exists, bool, "begun", context=lambda: str(hosts.site.show(submission)))
-    wait_for(lambda: sorted(line for line in hosts.at_work() if line in FLED), FLED.__eq__, "away")
+    left = sorted(f"{node}: sleep {number} " for node in NODES for number in seconds for _ in "ab")
+    wait_for(lambda: sorted(line for line in hosts.at_work() if line in left), left.__eq__, "away")
     return submission

@@ -100,8 +100,22 @@ class AgentLink:
         }
         self._unacknowledged[key] = status
         if self._subscribed.is_set():
-            self._call("UPDATE", update={"status": status})
+            self._send(status)
         return status
+
+    def _send(self, status: Json) -> bool:
+        """Whether the agent is ready to hear of it. If not, all that is open is sent again soon."""
+        ready = self._call("UPDATE", update={"status": status}) != 503
+        if not ready:
+            again = threading.Timer(min(self._backoff, 0.5), self._send_all)
+            again.daemon = True
+            again.start()
+        return ready
+
+    def _send_all(self) -> None:
+        for status in list(self._unacknowledged.values()):
+            if not self._send(status):
+                return
 
     def acknowledged(self, event: Json) -> Json | None:
         """The status that the agent's event acknowledges, the first time it does."""
@@ -120,7 +134,8 @@ class AgentLink:
             return http.client.HTTPSConnection(host, int(port), timeout=timeout, context=context)
         return http.client.HTTPConnection(host, int(port), timeout=timeout)
 
-    def _call(self, kind: str, **fields: Any) -> None:
+    def _call(self, kind: str, **fields: Any) -> int:
+        """The status of the answer, 0 without one."""
         body = {"type": kind, "framework_id": self._framework, "executor_id": self._executor, **fields}
         try:
             connection, response = self.post("/api/v1/executor", body, timeout=10)
@@ -128,9 +143,10 @@ class AgentLink:
             connection.close()
         except OSError as error:
             log(kind, "not delivered:", error)  # the next subscription repeats it
-            return
+            return 0
         if response.status != 202:
             log(kind, "answered", response.status, text.decode())
+        return response.status
 
     def _follow(self) -> None:
         lost: float | None = None
