@@ -183,7 +183,7 @@ class Tending:
             end = job.end_out_of_reach(member)
             if end is not None:
                 limit = min(limit, end - member.suspect_since)
-            what = f"its agent, {member.host}, cannot be reached"
+            what = "its agent cannot be reached"
         else:
             # A master that has just taken over learns of agents and tasks by and by.
             silent, limit = min(wall - member.suspect_since, now - self._since), self._limits.unknown

@@ -26,7 +26,7 @@ def test_a_node_that_is_cut_off_ends_the_job(make_hosts: HostsFactory) -> None:
     for hosts in (one, other):
         wait_for(hosts.at_work, [].__eq__, "no process left on any node")
     assert f"lost node {last.name.partition('.')[0]} (" in lost(other, other_job)
-    assert f"its agent, {first.name}, cannot be reached" in lost(one, first_job)
+    assert f"node {first.name}: TASK_UNREACHABLE: its agent cannot be reached" in lost(one, first_job)
     first.mend()
     last.mend()
     for hosts in (one, other):

@@ -68,7 +68,7 @@ def test_an_agent_that_is_cut_off_until_the_master_gives_it_up(
         patient.file("ends").touch()
         document = hasty.site.finished(gone, "FAILED")
         assert hasty.site.airavata.letters(gone.job_id) == "NF"
-        assert f"its agent, {host.name}, cannot be reached" in document["reason"]
+        assert "its agent cannot be reached" in document["reason"]
         assert set(runs(hasty, "again", 2)) == {one.name for one in patient.cluster.hosts}
         wait_for(patient.executors, (4).__eq__, "all but one on, and one again")
         assert patient.states() == {"TASK_UNREACHABLE"}

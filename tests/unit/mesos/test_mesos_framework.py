@@ -531,7 +531,7 @@ def test_a_gang_ends_when_its_task_out_of_reach_must_have_ended(stage: Stage) ->
     stage.step(2)
     assert stage.phase(key) is JobPhase.LOST
     message = stage.framework.observations([key])[key].message
-    assert message == "TASK_UNREACHABLE: its agent, h, cannot be reached, for 890 s"
+    assert message == "node h: TASK_UNREACHABLE: its agent cannot be reached, for 890 s"
 
 
 def test_nodes_that_come_free_one_by_one_are_asked_for_together(stage: Stage) -> None:

@@ -287,7 +287,8 @@ def test_a_gang_whose_first_task_is_lost_is_lost() -> None:
     job = cut_off(0, ended=1, silence_seconds=60)
     tell(job, "KILLED", index=2)
     job.give_up(job.members[0], "its agent cannot be reached", 200.0)
-    assert (job.ended, job.observation().message) == (JobPhase.LOST, "its agent cannot be reached")
+    told = job.observation().message
+    assert (job.ended, told) == (JobPhase.LOST, "node host0: its agent cannot be reached")
 
 
 def test_a_gang_that_was_to_end_is_not_lost_with_its_first_task() -> None:
