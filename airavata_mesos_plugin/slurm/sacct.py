@@ -25,11 +25,12 @@ from airavata_mesos_plugin.slurm.sacct_fields import (
 )
 from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
     Result,
+    about,
+    check_refused,
 )
 from airavata_mesos_plugin.slurm.table import visible
 from airavata_mesos_plugin.store import JobSelection
@@ -129,19 +130,15 @@ class _Column:
 def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     """Print jobs. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SACCT_OPTIONS, stop_at_word=False)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help") or options.has("usage"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     if options.has("helpformat"):
         return Result(_help_format())
     if options.words:
         raise CommandFailed(
             "sacct: error: Unknown arguments:", *(f"sacct: error:  {word}" for word in options.words)
         )
-    for given in options.options:
-        if given.option.refused:
-            raise CommandFailed(*given.option.refused)
+    check_refused(options)
     columns = _columns(_format(options, invocation))
     lines = _lines(options, invocation, provider, clock.now())
     if options.has("batch-script"):

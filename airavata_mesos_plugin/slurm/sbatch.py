@@ -39,12 +39,12 @@ from airavata_mesos_plugin.slurm.options import Given, Parsed, parse
 from airavata_mesos_plugin.slurm.sbatch_options import SBATCH_OPTIONS, USAGE
 from airavata_mesos_plugin.slurm.sbatch_values import Chosen, evaluate, utf8
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     Again,
     CommandFailed,
     Invocation,
     JobProvider,
     Result,
+    about,
 )
 from airavata_mesos_plugin.slurm.table import visible
 
@@ -63,10 +63,8 @@ def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     if len(invocation.argv) == 1 and invocation.argv[0].startswith(_WAITING):
         return _waited(invocation.argv[0].removeprefix(_WAITING), provider)
     typed = parse(invocation.argv, SBATCH_OPTIONS, stop_at_word=True)
-    if typed.has("version"):
-        return Result(VERSION_TEXT)
-    if typed.has("help") or typed.has("usage"):
-        return Result(USAGE)
+    if (told := about(typed, USAGE)) is not None:
+        return told
     source = _source(invocation, typed, provider.settings.max_script_bytes)
     options, warnings = _all_options(invocation, typed, source)
     chosen = evaluate(options, clock.now(), view.zone(invocation.environ))

@@ -12,12 +12,13 @@ from airavata_mesos_plugin.slurm import selecting, values, view
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
 from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
     Questions,
     Result,
+    about,
+    check_refused,
 )
 from airavata_mesos_plugin.slurm.table import visible
 from airavata_mesos_plugin.store import JobSelection
@@ -76,14 +77,10 @@ _FILTERS = ("account", "name", "nodelist", "partition", "qos", "reservation", "s
 def run(invocation: Invocation, provider: JobProvider, _clock: Clock) -> Result:
     """Ask for the end of the jobs. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SCANCEL_OPTIONS, stop_at_word=False)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help") or options.has("usage"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     number = _signal(options.value("signal"))
-    for given in options.options:
-        if given.option.refused:
-            raise CommandFailed(*given.option.refused)
+    check_refused(options)
     cluster = options.value("clusters")
     if cluster not in (None, provider.settings.name):
         raise CommandFailed(

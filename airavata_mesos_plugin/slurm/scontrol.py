@@ -19,6 +19,7 @@ from airavata_mesos_plugin.slurm.session import (
     JobProvider,
     Result,
     SavedFile,
+    about,
 )
 
 SCONTROL_OPTIONS: tuple[Option, ...] = (
@@ -67,10 +68,8 @@ class Call:
 def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     """Carry out one command. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SCONTROL_OPTIONS, stop_at_word=False)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     if not options.words:
         raise CommandFailed(
             "scontrol: error: there is no command prompt here; give a command, see scontrol --help"

@@ -11,6 +11,7 @@ from airavata_mesos_plugin.jobs import JobRecord, JobRequest, PastAttempt
 from airavata_mesos_plugin.sandbox.accounts.own_files import OwnPaths
 from airavata_mesos_plugin.sandbox.user_files import PathRights
 from airavata_mesos_plugin.schedulers.base import Node
+from airavata_mesos_plugin.slurm.options import Parsed
 from airavata_mesos_plugin.store import JobSelection
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sacct", "sinfo", "scontrol", "srun")
@@ -87,6 +88,20 @@ class CommandFailed(Exception):
     def __init__(self, *lines: str, exit_code: int = 1, stdout: str = "") -> None:
         super().__init__("\n".join(lines))
         self.result = Result(stdout, "".join(f"{line}\n" for line in lines), exit_code)
+
+
+def about(options: Parsed, usage: str) -> Result | None:
+    """The answer to ``--version``, ``--help`` and ``--usage``; None without any of them."""
+    if options.has("version"):
+        return Result(VERSION_TEXT)
+    return Result(usage) if options.has("help") or options.has("usage") else None
+
+
+def check_refused(options: Parsed) -> None:
+    """Raises CommandFailed for the first option that means nothing here."""
+    for given in options.options:
+        if given.option.refused:
+            raise CommandFailed(*given.option.refused)
 
 
 class JobControl(Protocol):

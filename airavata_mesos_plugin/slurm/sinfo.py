@@ -14,11 +14,12 @@ from airavata_mesos_plugin.slurm import nodes as node_words
 from airavata_mesos_plugin.slurm import table, values, view
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
     Result,
+    about,
+    check_refused,
 )
 
 _VALUE = Argument.REQUIRED
@@ -186,15 +187,11 @@ NAMES: dict[str, table.Field[_Row]] = {
 def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     """Print partitions. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SINFO_OPTIONS, stop_at_word=False)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help") or options.has("usage"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     if options.words:
         raise CommandFailed(f"sinfo: error: Unrecognized option: {options.words[0]}", stdout=USAGE)
-    for given in options.options:
-        if given.option.refused:
-            raise CommandFailed(*given.option.refused)
+    check_refused(options)
     if options.has("reservation"):
         return Result("No reservations in the system\n")
     wanted = options.value("partition")

@@ -22,11 +22,12 @@ from airavata_mesos_plugin.slurm.known_lines import KnownLines
 from airavata_mesos_plugin.slurm.options import Argument, Option, Parsed, parse
 from airavata_mesos_plugin.slurm.selecting import JobName
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
     Result,
+    about,
+    check_refused,
 )
 from airavata_mesos_plugin.store import JobSelection
 
@@ -93,15 +94,11 @@ USAGE = (
 def run(invocation: Invocation, provider: JobProvider, clock: Clock) -> Result:
     """Print jobs. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SQUEUE_OPTIONS, stop_at_word=False)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help") or options.has("usage"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     if options.words:
         raise CommandFailed(f"squeue: error: Unrecognized option: {options.words[0]}", stdout=USAGE)
-    for given in options.options:
-        if given.option.refused:
-            raise CommandFailed(*given.option.refused)
+    check_refused(options)
     cluster = options.value("clusters")
     if cluster not in (None, "", "all", provider.settings.name):
         raise CommandFailed(

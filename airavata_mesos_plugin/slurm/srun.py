@@ -7,11 +7,11 @@ from airavata_mesos_plugin.slurm import request
 from airavata_mesos_plugin.slurm.options import Argument, Option, parse
 from airavata_mesos_plugin.slurm.sbatch_options import SBATCH_OPTIONS
 from airavata_mesos_plugin.slurm.session import (
-    VERSION_TEXT,
     CommandFailed,
     Invocation,
     JobProvider,
     Result,
+    about,
 )
 
 _NOT_SRUN = ("wrap", "parsable", "array", "test-only", "ignore-pbs", "wait", "batch", "requeue", "no-requeue")
@@ -41,10 +41,8 @@ USAGE = "Usage: srun [-n ntasks] [-c cpus] [-l] [-K] [-i file] [-o file] [-e fil
 def run(invocation: Invocation, provider: JobProvider, _clock: Clock) -> Result:
     """Say that a program has to be submitted. Raises CommandFailed and OptionError."""
     options = parse(invocation.argv, SRUN_OPTIONS, stop_at_word=True)
-    if options.has("version"):
-        return Result(VERSION_TEXT)
-    if options.has("help") or options.has("usage"):
-        return Result(USAGE)
+    if (told := about(options, USAGE)) is not None:
+        return told
     if not options.words:
         raise CommandFailed("srun: fatal: No command given to execute.")
     try:
