@@ -280,6 +280,7 @@ class Agents:
                 self._deliver(task.mark(status), status)
             else:
                 self._out_of_reach(task)
+        await slot.agent.stop()
         await slot.server.stop()
 
     def partition(self, name: str) -> None:
@@ -352,7 +353,6 @@ class Agents:
         elif self.others is not None:
             # Since then the master has noted one status of its own: that the agent is out of reach.
             news = own.statuses[len(task.statuses) - 1 :]
-            self._master.updated(own)
             self.others.task_back(own, news)
 
     def _end_unknown(self, slot: Slot) -> None:

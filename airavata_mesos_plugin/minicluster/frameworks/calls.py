@@ -173,8 +173,7 @@ class Calls:
 
     def _failed(self, framework: Framework, task: MesosTask, state: str, why: str, reason: str) -> None:
         status = Status(state, self._clock.now_ms() / 1000, why, reason, AGENT)
-        self._master.add(task)
-        self._master.updated(task.mark(status))
+        self._master.add(task.mark(status))
         self._statuses.reported(framework, task, status)
 
     def _tell(self, framework: Framework, asked: Asked, state: str, message: str, reason: str) -> None:

@@ -70,6 +70,7 @@ class Statuses:
         """Nobody is told of the task any more."""
         if task.ended:
             self._release(task)
+            self._master.finished(task)
 
     def reported(self, framework: Framework | None, task: MesosTask, status: Status) -> None:
         """A task has a new state. Of a framework that a new master has not heard of yet (None) the agents
@@ -82,8 +83,8 @@ class Statuses:
             if framework is not None:
                 said = (status.state, status.message or "", status.reason)
                 self.tell(framework, task_id, task.agent_id, *said)
-                if status.ended:
-                    framework.tasks.pop(task_id, None)
+            if status.ended:
+                self._finish(framework, task)
             return
         if framework is not None:
             framework.tasks[task_id] = task
@@ -107,15 +108,21 @@ class Statuses:
     def acknowledged(self, framework: Framework, task_id: str, agent_id: str, token: str) -> None:
         """An update has arrived; the next one of the task may come."""
         state = self._lines.acknowledge((framework.id, task_id), agent_id, token)
-        if state is not None and Status(state, 0.0).ended:
-            framework.tasks.pop(task_id, None)
+        task = framework.tasks.get(task_id)
+        if state is not None and Status(state, 0.0).ended and task is not None:
+            self._finish(framework, task)
+
+    def _finish(self, framework: Framework | None, task: MesosTask) -> None:
+        if framework is not None:
+            framework.tasks.pop(task.launch.task_id, None)
+        self._master.finished(task)
 
     def framework_removed(self, task: MesosTask) -> None:
         """The task is over for the master; its agent is told to end it."""
         self._release(task)
         if not task.ended:
             task.mark(self._now("TASK_KILLED", "Framework removed", "REASON_FRAMEWORK_REMOVED"))
-            self._master.updated(task)
+        self._master.finished(task)
 
 
 def _container(task: MesosTask) -> dict[str, object]:

@@ -89,9 +89,13 @@ class Master:
         self.active.pop(task.key, None)
 
     def updated(self, task: MesosTask) -> None:
-        """The task has a new state."""
-        if not task.ended:
-            return
+        """The task has a new state.  Aurora's ended tasks are completed at once; those of other frameworks
+        when the end was acknowledged."""
+        if task.ended and task.framework_id == self.framework_id:
+            self.finished(task)
+
+    def finished(self, task: MesosTask) -> None:
+        """The task is over for everybody.  Harmless for one that is not known any more."""
         known = [tasks.pop(task.key, None) for tasks in (self.active, self.unreachable)]
         if any(known):
             self.completed.append(task)

@@ -53,7 +53,8 @@ def _task_resources(task: MesosTask) -> dict[str, Any]:
 
 
 def _sum(tasks: Iterable[MesosTask]) -> dict[str, Any]:
-    launches = [task.launch for task in tasks]
+    # A task gives its resources back when it ends, a moment before its executor leaves.
+    launches = [task.launch for task in tasks if not task.ended]
     ports = [port for launch in launches for port in launch.ports.values()]
     return _resources(
         round(sum(launch.cpus for launch in launches), 3),
@@ -99,8 +100,7 @@ def _total(agent: Agent) -> dict[str, Any]:
 
 def _agent_common(agent: Agent, start_time: float) -> dict[str, Any]:
     info = agent.info
-    # A task gives its resources back when it ends, a moment before its executor leaves.
-    used = _sum(executor.task for executor in agent.executors.values() if not executor.task.ended)
+    used = _sum(executor.task for executor in agent.executors.values())
     return {
         "id": info.agent_id,
         "hostname": info.host,

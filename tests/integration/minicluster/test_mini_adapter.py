@@ -33,14 +33,23 @@ class Road:
     def __init__(self, directory: Path, cluster: ThreadedCluster, settings: ClusterSettings) -> None:
         self.directory = directory
         self.cluster = cluster
+        self._settings = settings
+        self._begin("ledger.sqlite")
+
+    def _begin(self, ledger: str) -> None:
         clock = SystemClock()
-        self._ledger = Ledger(directory / "ledger.sqlite", clock)
-        masters = find_leaders(settings, clock)[1]
-        self.scheduler = MesosScheduler(settings, clock, self._ledger.notes("c"), leader=masters)
+        self._ledger = Ledger(self.directory / ledger, clock)
+        masters = find_leaders(self._settings, clock)[1]
+        self.scheduler = MesosScheduler(self._settings, clock, self._ledger.notes("c"), leader=masters)
 
     def close(self) -> None:
         self.scheduler.close()
         self._ledger.close()
+
+    def begin_again(self, ledger: str) -> None:
+        """Another adapter, and what is in that ledger."""
+        self.close()
+        self._begin(ledger)
 
     def submit(self, name: str) -> JobKey:
         """A job that ends well when `go` says so."""
@@ -137,6 +146,20 @@ def registered(master_url: str) -> list[str]:
     answer = get(master_url, "/frameworks")
     found = answer.json()["frameworks"] if answer.status == 200 else []
     return [one["id"] for one in found if one["connected"]]
+
+
+def test_a_framework_is_taken_over_when_the_ledger_is_lost(make: Callable[..., Road]) -> None:
+    road = make()
+    key = road.submit("runs")
+    road.comes_to(key, JobPhase.RUNNING)
+    before = road.scheduler.framework_id
+    road.begin_again("another.sqlite")
+    wait_for(lambda: registered(road.cluster.master_url), lambda ids: before not in ids, "gone")
+    assert [known.key for known in road.scheduler.known_jobs("www")] == [key]
+    road.scheduler.take_over([key], [])
+    road.begin_again("another.sqlite")  # the daemon, after the command that took over
+    road.runs_to_its_end(key)
+    assert road.scheduler.framework_id == before
 
 
 def test_an_agent_is_cut_off_and_comes_back(make: Callable[..., Road]) -> None:
