@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from airavata_mesos_plugin.errors import AiravataMesosError, FilesUnavailable, NotFound
 from airavata_mesos_plugin.jobs import JobRecord
@@ -57,53 +58,60 @@ class NodeOutputs:
         """Bring what is wanted. Repeatable, as `fetch.Fetcher.fetch` is, whose errors it raises when the
         first node's outputs cannot be had, or ``cancel`` was set.
         """
-        parts, request = self._parts, record.request
-        files, snapshot = parts.files_of(request.uid), parts.ledger.snapshot(record.id)
-        script, settings = parts.ledger.script(record.id), parts.outputs_of(request.queue)
-        rules = output_rules(record, script, settings)
+        request, ledger = record.request, self._parts.ledger
+        rules = output_rules(record, ledger.script(record.id), self._parts.outputs_of(request.queue))
         wanted = self._wants_others(record)
         nodes = self._others(record) if wanted else ()
-        before = Progress(0, 0, 0, 0)
-
-        def bring(node: GangNode | None, rules: OutputRules, into: str = "") -> FetchReport:
-            return files.fetch(
-                self._origin(record, node),
-                request.working_directory,
-                snapshot,
-                job_id=layout.fetch_number(record.id, node.number if node else 0),
-                rules=rules,
-                progress=lambda progress: tell(_sum(before, progress)),
-                cancel=cancel,
-                into=into,
-                keep=bool(nodes),
-            )
-
-        reports = [bring(None, rules)]
+        bring = partial(self._bring, record, cancel=cancel, keep=bool(nodes))
+        reports = [bring(None, rules, tell)]
         directory = layout.nodes_directory(record.id) if reports[0].has_nodes else layout.NODES
         missing: list[tuple[str, AiravataMesosError]] = []
         for node in nodes:
             before = _brought(reports)
-            into = f"{directory}/{node.name}"
             # What the script itself writes to stdout and stderr is on the first node.
             left = replace(rules, essential=frozenset(), used_bytes=before.bytes, used_files=before.files)
             try:
-                report = bring(node, left, into)
+                reports.append(bring(node, left, _after(before, tell), into=f"{directory}/{node.name}"))
             except FilesUnavailable:
                 raise
             except AiravataMesosError as error:
                 if cancel.is_set():
                     raise
                 missing.append((f"node {node.name}", error))
-            else:
-                named = tuple((f"{into}/{name}", why) for name, why in report.left_out)
-                reports.append(replace(report, left_out=named))
         if wanted and not nodes and reports[0].result is not None:
             missing.append(("the other nodes", NotFound("which these were is not known any more")))
         if nodes and not missing:
             numbers = [0, *(node.number for node in nodes)]
             manifests = [layout.manifest_name(layout.fetch_number(record.id, number)) for number in numbers]
-            files.discard(request.working_directory, manifests)
+            self._parts.files_of(request.uid).discard(request.working_directory, manifests)
         return Gathered(_together(reports), tuple(missing))
+
+    def _bring(
+        self,
+        record: JobRecord,
+        node: GangNode | None,
+        rules: OutputRules,
+        tell: Callable[[Progress], None],
+        *,
+        cancel: threading.Event,
+        keep: bool,
+        into: str = "",
+    ) -> FetchReport:
+        request = record.request
+        report = self._parts.files_of(request.uid).fetch(
+            self._origin(record, node),
+            request.working_directory,
+            self._parts.ledger.snapshot(record.id),
+            job_id=layout.fetch_number(record.id, node.number if node else 0),
+            rules=rules,
+            progress=tell,
+            cancel=cancel,
+            into=into,
+            keep=keep,
+        )
+        if not into:
+            return report
+        return replace(report, left_out=tuple((f"{into}/{name}", why) for name, why in report.left_out))
 
     def give_up(self, record: JobRecord) -> tuple[int, int]:
         """No other try will follow; returns the files and bytes that had arrived, which stay. Repeatable.
@@ -132,13 +140,20 @@ class NodeOutputs:
         return gang.nodes[1:] if gang is not None else ()
 
 
-def _sum(before: Progress, now: Progress) -> Progress:
-    return Progress(
-        before.files + now.files,
-        before.files_total + now.files_total,
-        before.bytes + now.bytes,
-        before.bytes_total + now.bytes_total,
-    )
+def _after(before: Progress, tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Tells of one fetch as a part of all."""
+
+    def tell_all(now: Progress) -> None:
+        tell(
+            Progress(
+                before.files + now.files,
+                before.files_total + now.files_total,
+                before.bytes + now.bytes,
+                before.bytes_total + now.bytes_total,
+            )
+        )
+
+    return tell_all
 
 
 def _brought(reports: Sequence[FetchReport]) -> Progress:
