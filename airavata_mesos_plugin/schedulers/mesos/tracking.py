@@ -140,7 +140,7 @@ class TrackedJob:
         )
 
     def _told(self, member: Member) -> str:
-        """What was said of a task; of a gang also of which node, unless that is no news."""
+        """What was said of a task; when one of several ended badly also of which node."""
         if len(self.members) == 1 or not member.message or member.phase not in _BAD_ENDS:
             return member.message
         return f"node {member.host}: {member.message}"
