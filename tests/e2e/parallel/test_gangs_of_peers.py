@@ -77,16 +77,18 @@ def test_a_peer_gets_what_sbatch_gives(three: ParallelSite, peer: Any) -> None:
         counted = ("nodes", "tasks", "tasks_given", "cpus_per_task", "tasks_per_node", "memory_given")
         for name in (*counted, "resources", "wall_time_seconds"):
             assert ours.get(name) == theirs.get(name), (members, name)
-    for members, directives in [
-        ({"nodes": 5}, ("-N 5", "-n 5")),
-        ({"nodes": 4}, ("-N 4", "-n 4")),
-        ({"nodes": 2, "tasks": 10}, ("-N 2", "-n 10")),
-        ({"nodes": 2, "tasks": 2, "memoryMb": 99_999}, ("-N 2", "-n 2", "--mem=99999M")),
-        ({"nodes": 2, "tasks": 2, "gpus": 1}, ("-N 2", "-n 2", "--gpus-per-node=1")),
-        ({"nodes": 2, "tasks": 2, "wallTimeSeconds": 8 * 86400}, ("-N 2", "-n 2", "-t 8-0")),
-    ]:
+    refusals: list[tuple[dict[str, int], tuple[str, ...], str]] = [
+        ({"nodes": 5}, ("-N 5", "-n 5"), "on at most 4 nodes, not on 5"),
+        ({"nodes": 4}, ("-N 4", "-n 4"), "has 3 nodes with 1 CPUs"),
+        ({"nodes": 2, "tasks": 10}, ("-N 2", "-n 10"), "at most 4 CPUs, not 5"),
+        ({"nodes": 2, "memoryMb": 99_999}, ("-N 2", "-n 2", "--mem=99999M"), "1M to 8G of memory"),
+        ({"nodes": 2, "gpus": 1}, ("-N 2", "-n 2", "--gpus-per-node=1"), "1 CPUs, 1 GPUs"),
+        ({"nodes": 2, "wallTimeSeconds": 8 * 86400}, ("-N 2", "-n 2", "-t 8-0"), "at most 7-00:00:00"),
+    ]
+    for members, directives, words in refusals:
         with pytest.raises(ttypes.InvalidRequest) as caught:
             submit(peer, three.work(), "true", **members)
         refused = sbatch(three, directives)
         assert refused.job_id == ""
+        assert words in caught.value.message
         assert caught.value.message in refused.answer.stderr
