@@ -26,6 +26,12 @@ RESOURCES = f"cpus:4;mem:4096;disk:8192;ports:[31000-31999];licenses:{LICENSES}"
 QUEUES: Sequence[Mapping[str, Any]] = (
     {"name": "image", "template": "docker", "values": {"image": IMAGE, "containerizer": "mesos"}},
     {"name": "docker", "template": "docker", "values": {"image": IMAGE, "parameters": "user=0:4321"}},
+    {
+        "name": "docker_push",
+        "template": "docker",
+        "values": {"image": IMAGE},
+        "outputs": {"method": "push"},
+    },
     {"name": "absent", "template": "docker", "values": {"image": "nothing", "containerizer": "mesos"}},
     {"name": "absent_docker", "template": "docker", "values": {"image": "nowhere"}},
     {"name": "gpu", "template": "gpu"},

@@ -33,11 +33,12 @@ def test_a_job_runs_in_the_image(site: ContainerSite, queue: str, exit_code: int
     assert lines(work / "result") == ["WORDS OF THE INPUT"]
 
 
-@KINDS
+@pytest.mark.parametrize("queue", ["image", "docker", "docker_push"])
 def test_a_job_in_an_image_is_cancelled(site: ContainerSite, queue: str) -> None:
-    command = "trap 'echo end >ended; exit 1' TERM; echo begun; sleep 600 & wait"
-    job = site.job(queue, command)
-    site.wrote(job.job_id, "begun\n")
+    job = site.job(queue, "trap 'echo end >ended; exit 1' TERM; : >begun.$SLURM_JOB_ID; sleep 600 & wait")
+    # Seen from outside, as nothing but the sandbox is shared with the image.
+    begun = f"agent1/work/slaves/*/frameworks/*/executors/*/runs/*/sandbox/begun.{job.job_id}"
+    wait_for(lambda: list(site.mesos.directory.glob(begun)), bool, "begun")
     site.airavata.cancel(job.job_id)
     document = site.finished(job, "CANCELED")
     assert "cancelled by" in document["reason"]
