@@ -151,6 +151,15 @@ class TaskForm(_Form):
     kill_grace_seconds: float = Field(30, ge=0)
     max_completion_seconds: float | None = Field(None, gt=0)
 
+    @model_validator(mode="after")
+    def _gpus_arrive(self) -> TaskForm:
+        # Mesos 1.11 counts them, but its executor for Docker passes no device on.
+        if self.resources.gpus and self.container is not None and self.container.type == "DOCKER":
+            raise ValueError(
+                "Docker's containers get no GPUs: the type MESOS does (values.containerizer: mesos)"
+            )
+        return self
+
 
 class Metadata(_Form):
     """A note on the job; becomes a label of its tasks."""

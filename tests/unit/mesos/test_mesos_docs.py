@@ -30,9 +30,10 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_the_examples_are_valid() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     document: dict[str, Any] = yaml.safe_load(blocks[0])
-    document["queues"] += yaml.safe_load(blocks[1])
+    for block in blocks[1:]:
+        document["queues"] += yaml.safe_load(block)
     settings = ProviderSettings.model_validate(document)
-    assert {queue.name for queue in settings.queues} == {"normal", "licensed"}
+    assert {queue.name for queue in settings.queues} == {"normal", "licensed", "tools", "gpu"}
     assert settings.clusters[0].kind == "mesos"
 
 

@@ -55,6 +55,15 @@ def document(**members: Any) -> dict[str, Any]:
         ({"task": {"container": {"type": "DOCKER"}}}, "docker goes with the type DOCKER"),
         ({"task": {"container": {"type": "MESOS", "docker": {"image": "x"}}}}, "docker goes with"),
         ({"task": {"kill_grace_seconds": -1}}, "tasks.0.kill_grace_seconds"),
+        (
+            {
+                "task": {
+                    "container": {"type": "DOCKER", "docker": {"image": "i"}},
+                    "resources": {"cpus": 1, "mem": 1, "gpus": 1},
+                }
+            },
+            "Docker's containers get no GPUs",
+        ),
     ],
 )
 def test_mistakes_are_named(members: dict[str, Any], said: str) -> None:
