@@ -73,6 +73,7 @@ def test_a_job_is_found_by_any_of_its_nodes(three: ParallelSite) -> None:
     assert typed("squeue -h -o '%N %B' -w 127-0-0-1-1") == "127-0-0-1-[0-2] 127-0-0-1-0"
     assert typed(f"scontrol -o show job {job.job_id}").count(f" StdOut={work}/log-127-0-0-1-0 ") == 1
     assert three.client.read(int(job.job_id), "log-127-0-0-1-0", 0)[0].endswith(b"here\n")
+    assert "\nNodes:     127-0-0-1-0 127-0-0-1-1 127-0-0-1-2\n" in three.cli("show", job.job_id).stdout
     go.touch()
     three.finished(job, "COMPLETE")
     assert (work / "log-127-0-0-1-0").read_text().endswith("here\n")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airavata_mesos_plugin.clock import ManualClock
-from airavata_mesos_plugin.errors import NotFound
+from airavata_mesos_plugin.errors import NotFound, Unreachable
 from airavata_mesos_plugin.jobs import Hold, JobPhase
 from airavata_mesos_plugin.testing.scripted import Look, ScriptedScheduler
 from airavata_mesos_plugin.testing.stage import ProviderStage
@@ -353,3 +353,20 @@ def test_other_nodes_are_ended_after_the_ledger_was_written(
     assert stage.phase(job_id) is JobPhase.FETCHING
     assert scripted_scheduler.mock.cancel.call_count == 1
     assert "written" in [event.reason for event in stage.provider.events(job_id)]
+
+
+def test_other_nodes_that_cannot_be_ended_now_are_ended_later(
+    stage: ProviderStage, scripted_scheduler: ScriptedScheduler
+) -> None:
+    job_id = queued(stage, scripted_scheduler, nodes=2)
+    says(stage, job_id, 0)
+    says(stage, job_id, 1)
+    cancel = scripted_scheduler.mock.cancel
+    works, cancel.side_effect = cancel.side_effect, Unreachable("no route")
+    scripted_scheduler.job_goes(stage.job(job_id).key, "FINISHED")
+    look(stage)
+    assert (stage.phase(job_id), cancel.call_count) == (JobPhase.FETCHING, 1)
+    cancel.side_effect = works
+    look(stage)
+    look(stage)
+    assert cancel.call_count == 2
