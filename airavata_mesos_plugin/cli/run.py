@@ -32,7 +32,7 @@ def serve(context: Context, exit_with_parent: bool, embedded: bool, verbose: boo
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def minicluster(arguments: tuple[str, ...]) -> None:
-    """Run a minicluster alone: an Aurora scheduler, a Mesos master and an agent in one process."""
+    """Run a minicluster alone: an Aurora scheduler, Mesos masters and agents in one process."""
     sys.stdout.flush()
     module = "airavata_mesos_plugin.minicluster"
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -10,7 +10,8 @@ from airavata_mesos_plugin.minicluster.faults import EVERY_METHOD, Fault, Kind
 class FaultSwitches:
     """Faults of answers.
 
-    ``call`` names what meets the fault, such as ``createJob`` of Aurora or ``download`` of an agent; without
+    ``call`` names what meets the fault, such as ``createJob`` of Aurora, ``ACCEPT`` of a Mesos
+    master, or ``download`` of an agent; without
     one every call is meant. ``skip`` calls pass unharmed, then ``count`` of them meet the fault; None means
     all, until it is cleared. Several faults may be switched on at once: delays add up, of the others the
     first one strikes.
@@ -46,11 +47,15 @@ class FaultSwitches:
 
 
 class ApiFaults(FaultSwitches):
-    """Those that Aurora's API has besides."""
+    """Those that the APIs of Aurora and of Mesos masters have besides."""
 
     def drop_after(self, call: str = EVERY_METHOD, *, count: int | None = 1, skip: int = 0) -> None:
         """The call is carried out, and its answer is lost."""
         self._add(Fault(Kind.DROP_AFTER, call, count, skip))
+
+    def lose_event(self, event: str, *, count: int | None = 1, skip: int = 0) -> None:
+        """An event of a Mesos master, such as ``UPDATE``, does not reach its framework."""
+        self._add(Fault(Kind.LOSE_EVENT, event, count, skip))
 
     def wrong_leader(
         self, location: str, call: str = EVERY_METHOD, *, count: int | None = 1, skip: int = 0

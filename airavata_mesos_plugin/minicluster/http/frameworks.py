@@ -40,7 +40,7 @@ class FrameworksHttp:
             if meeting.delay:
                 await asyncio.sleep(meeting.delay)
             if meeting.fault is not None:
-                return self._struck(request, call, kind, meeting.fault)
+                return await self._struck(request, call, kind, meeting.fault)
             return await self._carried_out(request, call, kind)
         except Refused as error:
             return text_response(error.text, error.status)
@@ -57,8 +57,7 @@ class FrameworksHttp:
         return await self._follow(request, self._registry.subscribe(call))
 
     async def _follow(self, request: web.BaseRequest, stream: Stream) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": _JSON, _STREAM_ID: stream.id})
-        response.enable_chunked_encoding()
+        response = self._begun(stream)
         try:
             await response.prepare(request)
             async for record in stream.records():
@@ -72,7 +71,7 @@ class FrameworksHttp:
             self._registry.left(stream)
         return response
 
-    def _struck(
+    async def _struck(
         self, request: web.BaseRequest, call: dict[str, Any], kind: str, fault: Fault
     ) -> web.StreamResponse:
         if fault.kind is Kind.STATUS:
@@ -84,10 +83,32 @@ class FrameworksHttp:
         if fault.kind is Kind.DROP_BEFORE:
             return hang_up(request)
         if kind == "SUBSCRIBE":
-            self._registry.left(self._registry.subscribe(call))
+            stream = self._registry.subscribe(call)
+            try:
+                if fault.kind is Kind.TORN:
+                    return await self._break_off(request, stream)
+            finally:
+                self._registry.left(stream)
         else:
             self._calls.carry_out(call, request.headers.get(_STREAM_ID))
         return hang_up(request)
+
+    async def _break_off(self, request: web.BaseRequest, stream: Stream) -> web.StreamResponse:
+        """Half of the first event, then the connection ends."""
+        response = self._begun(stream)
+        await response.prepare(request)
+        async for record in stream.records():
+            await response.write(record[: len(record) // 2])
+            break
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    @staticmethod
+    def _begun(stream: Stream) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": _JSON, _STREAM_ID: stream.id})
+        response.enable_chunked_encoding()
+        return response
 
     async def _parsed(self, request: web.BaseRequest) -> dict[str, Any]:
         content = request.headers.get("Content-Type")

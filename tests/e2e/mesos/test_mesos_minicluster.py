@@ -65,3 +65,19 @@ def test_a_gang_starts_on_three_nodes_and_is_cancelled_on_all(
     site.airavata.cancel(job.job_id)
     site.finished(job, "CANCELED")
     wait_for(lambda: running(cluster), lambda found: not found, "nothing left")
+
+
+def test_a_job_whose_updates_are_lost_and_whose_master_fails_over(
+    make_minicluster: Callable[..., EmbeddedCluster], make_compute_resource: Callable[..., ComputeResource]
+) -> None:
+    cluster = make_minicluster(masters=2, status_retry_first=0.2, agent_reregistration=0.1)
+    site = make_compute_resource(cluster, clusters={"kind": "mesos", "mesos_masters": cluster.master_urls})
+    cluster.faults.lose_event("UPDATE", count=2)
+    go = site.directory / "go"
+    job = site.accepted(JobScript(site.work(), f"until [ -e {go} ]; do sleep 0.05; done; echo done"))
+    site.wait_for_phase(job, "running")
+    cluster.fail_over_master()
+    go.touch()
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "App.stdout") == ["done"]
+    assert cluster.faults_met == 2

@@ -196,6 +196,7 @@ def test_an_agent_that_an_operator_gives_up(make: Callable[..., Road]) -> None:
         Fault(Kind.STATUS, "SUBSCRIBE", status=503),
         Fault(Kind.DROP_BEFORE, "SUBSCRIBE"),
         Fault(Kind.DROP_AFTER, "SUBSCRIBE"),
+        Fault(Kind.TORN, "SUBSCRIBE"),
         Fault(Kind.DROP_BEFORE, "ACCEPT"),
         Fault(Kind.DROP_AFTER, "ACCEPT"),
         Fault(Kind.STATUS, "ACCEPT", status=500),
