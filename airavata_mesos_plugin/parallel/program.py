@@ -7,6 +7,8 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from pathlib import Path
 from types import FrameType
@@ -43,6 +45,7 @@ def main(control: Path, arguments: List[str]) -> int:
         return _complain("this is no node of a parallel job: {}".format(error), 1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     waiting: Optional[WaitingSide] = None
     place: Optional[Path] = None
     try:
@@ -139,6 +142,16 @@ def _remove_place(place: Path, control: Path) -> None:
             place.parent.rmdir()
     except OSError:
         pass  # another node on this host was quicker
+
+
+def _end_with(parent: int) -> None:
+    """Tell this process to end when whoever started it is gone: to the scheduler the node is lost then, and
+    the job may begin again elsewhere. Not every agent ends the processes of an executor that is gone.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    print("airavata-mesos: whoever started this node is gone", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(_number: int, _frame: Optional[FrameType]) -> None:

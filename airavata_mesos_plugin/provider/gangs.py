@@ -111,6 +111,8 @@ class GangDesk:
             if task.phase.final and _ending(record):
                 # Nodes end by themselves when they hear that the job is to end, before they are killed.
                 return replace(task, kill_seen=True)
+            if task.phase is JobPhase.LOST:
+                self._take_back(record, f"a node was lost before all had started ({task.message})")
             return task
         if task.task_id and gang.task_id in ("", task.task_id):
             nodes = with_tasks(gang.nodes, task.nodes)
@@ -223,19 +225,23 @@ class GangDesk:
         return gang
 
     def _give_back(self, record: JobRecord, told: str) -> None:
+        with self._parts.ledger.together():
+            self._take_back(record, told)
+        self._parts.views[record.cluster].wake.set()
+
+    def _take_back(self, record: JobRecord, told: str) -> None:
+        """To be called within `Ledger.together`."""
         parts = self._parts
+        if not _gathers(parts.ledger.job(record.id), record.attempt):
+            return  # the last node has come, or somebody was quicker to end it
         longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(record.attempt, 10))
         pause = longest * (0.5 + self._chance() / 2)
         now = parts.clock.now()
-        with parts.ledger.together():
-            if not _gathers(parts.ledger.job(record.id), record.attempt):
-                return  # the last node has come, or somebody was quicker to end it
-            parts.ledger.annotate(
-                record.id, requeue_requested_at=now, requeue_requested_by="", begin_at=now + pause
-            )
-            parts.ledger.note(record.id, source="provider", reason=f"{told}: given back, to be tried again")
+        parts.ledger.annotate(
+            record.id, requeue_requested_at=now, requeue_requested_by="", begin_at=now + pause
+        )
+        parts.ledger.note(record.id, source="provider", reason=f"{told}: given back, to be tried again")
         log.warning("job %d: %s; they are given back for %.0f s", record.id, told, pause)
-        parts.views[record.cluster].wake.set()
 
     def _forget(self, job_id: int, attempt: int) -> None:
         with self._lock:

@@ -177,6 +177,35 @@ def test_a_signal_ends_a_node_that_waits(jobs: list[Job], job_type: type[Job], t
     assert not job.place.parent.exists()
 
 
+@pytest.mark.parametrize("met", [False, True], ids=["alone", "with the others"])
+def test_a_node_ends_with_whoever_started_it(
+    jobs: list[Job], job_type: type[Job], tmp_path: Path, met: bool
+) -> None:
+    """Its executor is gone: the job is lost, and may begin again while this node is still there."""
+    job = job_type(tmp_path, "srun --nodes=1 true; touch begun; exec sleep 1000")
+    jobs.append(job)
+    if met:
+        job.start(1, 2)
+    with (job.sandboxes[0] / "said").open("wb") as said:
+        executor = subprocess.Popen(
+            ["/bin/sh", "-c", ".airavata-mesos/bin/node 0 agent-1 & echo $! >node; exec sleep 1000"],
+            cwd=job.sandboxes[0],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TEST_JOB": job.secret},
+            stderr=said,
+        )
+    job.processes.append(executor)
+    if met:
+        wait_for((job.sandboxes[0] / "begun").exists, bool, "begun", context=lambda: job.text("said"))
+    else:
+        wait_for(lambda: 0 in job.rendezvous.registered, bool, "registered")
+    executor.kill()
+    node = Path("/proc") / job.text("node").strip()
+    wait_for(node.exists, lambda there: not there, "the node's end")
+    assert "whoever started this node is gone" in job.text("said")
+    assert job.wait() == [*([0, 0] if met else []), -signal.SIGKILL]
+    assert job.left() == []
+
+
 def test_a_stranger_starts_nothing(jobs: list[Job], job_type: type[Job], tmp_path: Path) -> None:
     job = job_type(tmp_path, "until [[ -e stop ]]; do sleep 0.1; done")
     jobs.append(job)

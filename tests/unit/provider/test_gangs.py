@@ -176,6 +176,30 @@ def test_nodes_that_wait_too_long_are_given_back(
     assert stage.job(job_id).key != key
 
 
+def test_a_node_that_is_lost_before_all_are_there_gives_all_back(
+    stage: ProviderStage, scripted_scheduler: ScriptedScheduler, manual_clock: ManualClock
+) -> None:
+    """Without --requeue, too: nothing of the job has run."""
+    job_id = queued(stage, scripted_scheduler)
+    says(stage, job_id, 0)
+    scripted_scheduler.job_goes(stage.job(job_id).key, Look("LOST", message="node agent-3: it is gone"))
+    stage.turn()
+    stage.turn()
+    record = stage.job(job_id)
+    assert (record.phase, record.attempt, record.wait_reason) == (JobPhase.ACCEPTED, 2, "BeginTime")
+    assert record.begin_at is not None
+    assert record.begin_at > manual_clock.now()
+    told = [event.reason for event in stage.provider.events(job_id)]
+    assert any("lost before all had started (node agent-3: it is gone): given back" in one for one in told)
+    assert stage.provider.past_attempts([job_id]) == []
+    scripted_scheduler.jobs_go("RUNNING")
+    manual_clock.advance(30)
+    stage.wait_for_phase(job_id, JobPhase.QUEUED)
+    for number in range(3):
+        says(stage, job_id, number)
+    assert stage.phase(job_id) is JobPhase.RUNNING
+
+
 def test_only_one_gang_gathers_at_a_time(stage: ProviderStage, scripted_scheduler: ScriptedScheduler) -> None:
     scripted_scheduler.jobs_go("PENDING")
     first = stage.submit(nodes=2, tasks=2)
