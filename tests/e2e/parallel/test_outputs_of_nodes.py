@@ -6,6 +6,7 @@ from pathlib import Path
 
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from tests.e2e.parallel.conftest import ParallelSite
+from tests.support.site import lines
 from tests.support.waiting import wait_for
 
 NODES = ("127-0-0-1-1", "127-0-0-1-2")
@@ -78,3 +79,23 @@ def test_a_daemon_that_is_killed_again_and_again_while_they_come(three: Parallel
             str(number): f"{number}\n" for number in range(MANY)
         }
     assert not [name for name in files(work) if "airavata-" in name]
+
+
+def test_an_agent_that_is_gone(three: ParallelSite) -> None:
+    where = three.directory / "where"
+    command = f"""
+    srun bash -c 'cd /proc/$PPID/cwd; echo $SLURM_NODEID >rank; echo "$SLURM_NODEID $(pwd -P)" >>{where}'
+    sleep 1000
+    """
+    job = three.accepted(JobScript(three.work(), command, directives=(*THREE, ALL)))
+    said = wait_for(
+        lambda: lines(where) if where.exists() else [], lambda found: len(found) == 3, "all ranks"
+    )
+    (agent,) = [line.partition("/slaves/")[2].partition("/")[0] for line in said if line.startswith("1 ")]
+    three.embedded.lose_agent(agent)
+    # All nodes are on this host, so the program of the one that is gone may take the script along.
+    document = three.wait_for_phase(job, "lost", "failed")
+    assert f"outputs are missing of node {NODES[0]} (" in document["reason"]
+    assert (job.directory / "rank").read_text() == "0\n"
+    assert (job.directory / "nodes" / NODES[1] / "rank").read_text() == "2\n"
+    assert not (job.directory / "nodes" / NODES[0]).exists()
