@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from airavata_mesos_plugin.errors import AiravataMesosError, InvalidRequest, SandboxGone
+from airavata_mesos_plugin.filenames import NULL_DEVICE
 from airavata_mesos_plugin.jobs import JobRecord
 from airavata_mesos_plugin.parallel.gang import NODES
 from airavata_mesos_plugin.provider.following import log_names
@@ -24,14 +25,16 @@ _LARGEST = 4 * 1024 * 1024  # bytes of a list of nodes
 def to_be_fetched(parts: Parts, record: JobRecord, task: TaskObservation, snapshot: str) -> bool:
     """Whether the outputs of a job, of which this provider knew that it is over, are still to be fetched.
 
-    They were when its standard output is in the working directory, of which ``snapshot`` was made just now,
-    and no fetch was broken off. They cannot be any more when its sandbox is gone.
+    They are not when its standard output, which comes in any case, is in the working directory, of which
+    ``snapshot`` was made just now, and no fetch was broken off: files may have been changed since. They
+    cannot be any more when its sandbox is gone.
     """
     stdout, _ = log_names(record)
     begun_at = int(task.queued_at or 0)  # agents tell whole seconds
     arrived = any(
-        file.name == stdout and file.mtime_ns >= begun_at * 10**9
+        file.name == stdout or stdout == NULL_DEVICE
         for file in Snapshot.from_json(snapshot).files
+        if file.mtime_ns >= begun_at * 10**9
     )
     if arrived and not _broken_off(parts, record):
         return False

@@ -29,9 +29,9 @@ STARTED = 1000.0
 class Seen:
     """A job, its task, and an agent that a test speaks for."""
 
-    def __init__(self, stage: ProviderStage, mocker: MockerFixture) -> None:
+    def __init__(self, stage: ProviderStage, mocker: MockerFixture, stdout: str = "out") -> None:
         self.client = mocker.create_autospec(FilesClient, instance=True, spec_set=True)
-        self.record: JobRecord = stage.job(stage.submit(nodes=2, tasks=2, stdout="out"))
+        self.record: JobRecord = stage.job(stage.submit(nodes=2, tasks=2, stdout=stdout))
         self.work = Path(self.record.request.working_directory)
         self.scheduler = mocker.create_autospec(Scheduler, instance=True)
         self.task = TaskObservation(
@@ -79,6 +79,16 @@ def test_outputs_that_are_there_are_not_fetched_over_what_became_of_them(seen: S
     seen.wrote("out", STARTED)
     assert not seen.fetchable()
     assert not seen.client.browse.called  # which would cost a call for each job of the last days
+
+
+def test_without_standard_output_any_new_file_will_do(
+    make_provider: MakeProvider, scripted_scheduler: ScriptedScheduler, mocker: MockerFixture
+) -> None:
+    silent = Seen(make_provider(scripted_scheduler, queues={"max_nodes": 8}), mocker, "/dev/null")
+    silent.wrote("input", STARTED - 50)
+    assert silent.fetchable()
+    silent.wrote("result", STARTED)
+    assert not silent.fetchable()
 
 
 def test_a_fetch_that_was_broken_off_goes_on(seen: Seen) -> None:
