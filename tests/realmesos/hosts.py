@@ -151,12 +151,12 @@ class Host:
         return _run([*self.prefix, *command])
 
     def cut(self) -> None:
-        """Pull the cable out: nothing comes or goes, and nobody is told. Repeatable."""
-        self._network.run("ip", "link", "set", self._card, "nomaster")
+        """Pull the cable out: nothing comes or goes. Repeatable."""
+        self._network.run("ip", "link", "set", self._card, "down")
 
     def mend(self) -> None:
         """Put it in again. Repeatable."""
-        self._network.run("ip", "link", "set", self._card, "master", "switch")
+        self._network.run("ip", "link", "set", self._card, "up")
 
     def processes(self) -> dict[int, str]:
         """The command lines of all that runs on this node, by process id of this side, but for what holds it.

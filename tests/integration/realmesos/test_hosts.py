@@ -41,18 +41,22 @@ def test_nodes_have_nothing_in_common_but_what_is_kept(network: Network, tmp_pat
 
 
 def test_a_cable_that_is_pulled_out(network: Network) -> None:
-    first, second = network.node(1, ()), network.submission_host()
-    wait_for(lambda: reaches(first, second), bool, "connected")
-    second.cut()
-    assert not reaches(first, second)
-    second.mend()
-    wait_for(lambda: reaches(first, second), bool, "mended")
+    node, daemon = network.node(1, ()), network.submission_host()
+    wait_for(lambda: reached(node, daemon.address), bool, "connected")
+    wait_for(lambda: reached(daemon, network.address), bool, "connected")
+    daemon.cut()
+    assert not reached(node, daemon.address)
+    assert not reached(daemon, network.address)
+    wait_for(lambda: reached(node, network.address), bool, "others connected")
+    daemon.mend()
+    wait_for(lambda: reached(node, daemon.address), bool, "mended")
+    wait_for(lambda: reached(daemon, network.address), bool, "mended")
 
 
-def reaches(one: Host, other: Host) -> bool:
-    """Whether a host answers, if only that nobody listens there."""
-    ask = f"import socket; s = socket.socket(); s.settimeout(2); print(s.connect_ex(('{other.address}', 9)))"
-    return one.run(sys.executable, "-c", ask) == f"{errno.ECONNREFUSED}\n"
+def reached(host: Host, address: str) -> bool:
+    """Whether that address answers, if only that nobody listens there."""
+    ask = f"import socket; s = socket.socket(); s.settimeout(2); print(s.connect_ex(('{address}', 9)))"
+    return host.run(sys.executable, "-c", ask) == f"{errno.ECONNREFUSED}\n"
 
 
 def test_a_test_run_that_is_killed_leaves_nothing(own_hosts: bool, tmp_path: Path) -> None:
