@@ -87,16 +87,11 @@ class Ledger(LedgerReader):
         self.outbox = Outbox(self._reader, self._writing, clock)
         self.fetches = Fetches(self._reader, self._writing)
         self.gangs = Gangs(self._reader, self._writing)
-        with self._writing() as cursor:
-            (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            self._check_version(version)
-            if version == 0:
-                for statement in SCHEMA.split(";"):
-                    cursor.execute(statement)
-                cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
-                cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for table in (Notes, Fetches, Gangs):
-                cursor.execute(table.schema)
+        try:
+            self._make_tables()
+        except BaseException:
+            self.close()
+            raise
         (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
         """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
 
@@ -329,6 +324,18 @@ class Ledger(LedgerReader):
             return True
 
     # Inside
+
+    def _make_tables(self) -> None:
+        with self._writing() as cursor:
+            (version,) = cursor.execute("PRAGMA user_version").fetchone()
+            self._check_version(version)
+            if version == 0:
+                for statement in SCHEMA.split(";"):
+                    cursor.execute(statement)
+                cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
+                cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            for table in (Notes, Fetches, Gangs):
+                cursor.execute(table.schema)
 
     def _connect(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)  # job scripts are in it; SQLite's other files get the same mode
