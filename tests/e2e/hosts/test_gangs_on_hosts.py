@@ -64,7 +64,8 @@ def hosts(
     own_hosts: bool, real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hosts]:
     assert own_hosts
-    with running_hosts(tmp_path_factory, real_mesos_build, queues={"max_nodes": 3}) as running:
+    queue = {"max_nodes": 3}
+    with running_hosts(tmp_path_factory, real_mesos_build, master_flags=(), queues=queue) as running:
         yield running
 
 

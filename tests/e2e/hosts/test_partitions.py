@@ -92,7 +92,7 @@ def test_an_agent_that_is_cut_off_until_the_master_gives_it_up(
 
 def test_a_daemon_that_is_cut_off(make_hosts: HostsFactory) -> None:
     """What ended meanwhile is told when it is back, and what was submitted runs, once."""
-    hosts = make_hosts(agents=1, clusters={"call_timeout_seconds": 10})
+    hosts = make_hosts(agents=1, master_flags=(), clusters={"call_timeout_seconds": 10})
     ends, goes_on = accepted(hosts, "ends"), accepted(hosts, "goes-on")
     runs(hosts, "ends")
     runs(hosts, "goes-on")
