@@ -24,9 +24,10 @@ def lacking() -> str:
 
 
 class ContainerHost:
-    """Flags and a prefix for one agent, whose containers may have images and GPUs.
+    """Flags and a prefix for agents whose containers may have images and GPUs.
 
-    ``image`` is the name of the image that is there. Mounts of the agent stay in a namespace of its own.
+    ``image`` is the name of the image that is there. Mounts of an agent stay in a namespace of its own. Each
+    agent believes that it has all the GPUs, unless its resources say how many.
     """
 
     def __init__(self, directory: Path, build: Path, *, image: str, gpus: int) -> None:
@@ -41,22 +42,22 @@ class ContainerHost:
         (images / f"{image}.json").write_text(json.dumps(CONFIG))
         save(images / image, self._archives / f"{image}.tar", image)
 
-    def flags(self) -> list[str]:
-        """For the agent; they replace those that an agent has otherwise."""
+    def flags(self, number: int) -> list[str]:
+        """For the agent with this number; they replace those that an agent has otherwise."""
         return [
             "--launcher=linux",
-            f"--cgroups_root={self._group}",
+            f"--cgroups_root={self._group}-{number}",
             f"--isolation={','.join(ISOLATION)}",
             "--image_providers=docker",
             f"--docker_registry={self._archives}",
-            f"--docker_store_dir={self._directory}/store",
+            f"--docker_store_dir={self._directory}/store{number}",
             "--containerizers=docker,mesos",
             f"--docker={self._build}/docker",
             f"--docker_socket={self._directory}/docker/docker.sock",
         ]
 
     def prefix(self) -> list[str]:
-        """What the agent is started with."""
+        """What agents are started with."""
         script = Path(__file__).with_name("gpu_host.sh")
         host = [str(self._gpus), str(self._build / "gpus"), str(self._directory / "host")]
         return ["unshare", "--mount", "--propagation", "slave", "bash", str(script), *host]
@@ -67,12 +68,12 @@ class ContainerHost:
         return [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
 
     def close(self) -> None:
-        """Remove the control groups of the agent, which has been stopped. Repeatable."""
-        wait_for(self._remove, lambda left: not left, "without control groups of the agent")
+        """Remove the control groups of the agents, which have been stopped. Repeatable."""
+        wait_for(self._remove, lambda left: not left, "without control groups of the agents")
 
     def _remove(self) -> list[Path]:
         left = []
-        for top in CGROUPS.glob(f"*/{self._group}"):
+        for top in CGROUPS.glob(f"*/{self._group}-*"):
             for path in [Path(directory) for directory, _, _ in os.walk(top, topdown=False)]:
                 try:
                     path.rmdir()

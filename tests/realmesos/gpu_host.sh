@@ -1,12 +1,13 @@
 #!/bin/bash
 # Makes the mount namespace that it runs in look like a host with GPUs, then becomes the command:
 #   gpu_host.sh COUNT LIBRARIES DIRECTORY COMMAND...
-# LIBRARIES has the stand-in of NVIDIA's library. DIRECTORY is empty; it gets a copy of /dev with device nodes
-# that no driver answers: opening one fails with ENXIO where it is allowed, and with EPERM where it is not.
+# LIBRARIES has the stand-in of NVIDIA's library. Below DIRECTORY comes a copy of /dev with device nodes that no
+# driver answers: opening one fails with ENXIO where it is allowed, and with EPERM where it is not.
 set -euo pipefail
 count=$1 libraries=$2 directory=$3
 shift 3
 
+directory=$(mktemp -d "$directory/XXXXXX")
 mkdir "$directory/dev"
 mount -t tmpfs -o mode=755 tmpfs "$directory/dev"
 cp -a --one-file-system /dev/. "$directory/dev"

@@ -16,10 +16,13 @@ Json = dict[str, Any]
 
 PROGRAMS = (
     *("bash", "cat", "chmod", "cp", "date", "dd", "env", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv"),
-    *("rm", "rmdir", "setsid", "sha256sum", "sleep", "stat", "tail", "tar", "tee", "touch", "tr", "uname"),
-    "wget",
+    *("rm", "rmdir", "setsid", "sha256sum", "sleep", "sort", "stat", "tail", "tar", "tee", "touch", "tr"),
+    *("uname", "wget"),
 )
-"""What a job in an image needs, and what scripts of tests use."""
+"""What a job in an image needs, and what scripts of tests use; python3 is there too."""
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOT_OF_PYTHON = ("__pycache__", "config-*", "*-packages", "ensurepip", "idlelib", "lib2to3", "test")
 
 DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "srv", "sys", "tmp", "var")
 MARK = "etc/only-in-the-image"
@@ -48,12 +51,26 @@ def make_rootfs(root: Path, programs: Sequence[str] = PROGRAMS) -> None:
         sources.append(found)
         shutil.copy(Path(found).resolve(), root / "usr/bin" / program)
     (root / "usr/bin/sh").symlink_to("bash")
+    sources += _add_python(root)
     linked = subprocess.run(["ldd", *sources], capture_output=True, text=True, check=False).stdout
     for library in sorted(set(re.findall(r"(/\S+) \(0x", linked))):
         target = root / library.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(library).resolve(), target)
     (root / MARK).write_text(WORDS)
+
+
+def _add_python(root: Path) -> list[str]:
+    """The system's python3 with most of its library; returns what of it is linked with other libraries."""
+    program = shutil.which("python3", path=_SYSTEM_PATH)
+    assert program, "python3 is not installed"
+    ask = "import sysconfig; print(sysconfig.get_path('stdlib'))"
+    answer = subprocess.run([program, "-I", "-c", ask], capture_output=True, text=True, check=True).stdout
+    library = Path(answer.strip())
+    shutil.copy(Path(program).resolve(), root / "usr/bin/python3")
+    target = root / str(library).lstrip("/")
+    shutil.copytree(library, target, ignore=shutil.ignore_patterns(*_NOT_OF_PYTHON), dirs_exist_ok=True)
+    return [program, *map(str, (library / "lib-dynload").glob("*.so"))]
 
 
 def save(root: Path, archive: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A real Mesos whose one agent has images, Docker, two GPUs and two licenses, and queues for them."""
+"""A real Mesos whose agents have images and Docker, one of them GPUs and licenses; queues for all of it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,35 @@ from tests.support.waiting import wait_for
 
 IMAGE = "tools"
 GPUS = LICENSES = 2
-RESOURCES = f"cpus:4;mem:4096;disk:8192;ports:[31000-31999];licenses:{LICENSES}"
+RESOURCES = (
+    f"cpus:4;mem:4096;disk:8192;ports:[31000-31999];licenses:{LICENSES}",
+    "cpus:1;mem:1024;disk:1024;ports:[31000-31999];gpus:0",
+)
 QUEUES: Sequence[Mapping[str, Any]] = (
-    {"name": "image", "template": "docker", "values": {"image": IMAGE, "containerizer": "mesos"}},
-    {"name": "docker", "template": "docker", "values": {"image": IMAGE, "parameters": "user=0:4321"}},
+    {
+        "name": "image",
+        "template": "docker",
+        "values": {"image": IMAGE, "containerizer": "mesos"},
+        "max_nodes": 2,
+    },
+    {
+        "name": "docker",
+        "template": "docker",
+        "values": {"image": IMAGE, "parameters": "user=0:4321"},
+        "max_nodes": 2,
+    },
     {
         "name": "docker_push",
         "template": "docker",
         "values": {"image": IMAGE},
         "outputs": {"method": "push"},
     },
-    {"name": "absent", "template": "docker", "values": {"image": "nothing", "containerizer": "mesos"}},
+    {
+        "name": "absent",
+        "template": "docker",
+        "values": {"image": "nothing", "containerizer": "mesos"},
+        "constraints": {"host": "127.0.1.1"},
+    },
     {"name": "absent_docker", "template": "docker", "values": {"image": "nowhere"}},
     {"name": "gpu", "template": "gpu"},
     {"name": "gpu_image", "template": "gpu", "values": {"image": IMAGE}},
@@ -93,12 +111,13 @@ def site(real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             RealMesosCluster(
                 tmp_path_factory.mktemp("mesos"),
                 real_mesos_build,
-                agents=1,
-                resources=RESOURCES,
-                agent_flags=host.flags(),
+                agents=0,
                 agent_prefix=host.prefix(),
             )
         )
+        for number, resources in enumerate(RESOURCES, 1):
+            cluster.add_agent(*host.flags(number), f"--resources={resources}")
+        cluster.registered(len(RESOURCES))
         made = ContainerSite(tmp_path_factory.mktemp("site"), cluster, host)
         made.start()
         stack.callback(made.stop)

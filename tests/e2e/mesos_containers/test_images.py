@@ -33,17 +33,29 @@ def test_a_job_runs_in_the_image(site: ContainerSite, queue: str, exit_code: int
     assert lines(work / "result") == ["WORDS OF THE INPUT"]
 
 
-@pytest.mark.parametrize("queue", ["image", "docker", "docker_push"])
-def test_a_job_in_an_image_is_cancelled(site: ContainerSite, queue: str) -> None:
-    job = site.job(queue, "trap 'echo end >ended; exit 1' TERM; : >begun.$SLURM_JOB_ID; sleep 600 & wait")
+@pytest.mark.parametrize(
+    ("queue", "directives"),
+    [("image", ()), ("docker", ()), ("docker_push", ()), ("docker", ("-N 2", "-n 2"))],
+)
+def test_a_job_in_an_image_is_cancelled(site: ContainerSite, queue: str, directives: tuple[str, ...]) -> None:
+    command = "trap 'echo end >ended; exit 1' TERM; : >begun.$SLURM_JOB_ID; sleep 600 & wait"
+    job = site.job(queue, command, *directives)
     # Seen from outside, as nothing but the sandbox is shared with the image.
-    begun = f"agent1/work/slaves/*/frameworks/*/executors/*/runs/*/sandbox/begun.{job.job_id}"
+    begun = f"agent?/work/slaves/*/frameworks/*/executors/*/runs/*/sandbox/begun.{job.job_id}"
     wait_for(lambda: list(site.mesos.directory.glob(begun)), bool, "begun")
     site.airavata.cancel(job.job_id)
     document = site.finished(job, "CANCELED")
     assert "cancelled by" in document["reason"]
     assert lines(job.directory / "ended") == ["end"]
     wait_for(site.tasks, {}.__eq__, "no task left")
+
+
+@KINDS
+def test_all_nodes_of_a_job_are_in_the_image(site: ContainerSite, queue: str) -> None:
+    rank = f"srun bash -c 'echo $SLURM_PROCID $SLURM_NODEID $(cat /{MARK})' | sort >ranks"
+    job = site.job(queue, rank, "-N 2", "-n 2")
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "ranks") == [f"{number} {number} {WORDS.strip()}" for number in (0, 1)]
 
 
 @KINDS
