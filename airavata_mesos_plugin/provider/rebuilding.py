@@ -169,7 +169,7 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) ->
         if not one.known.active and (task is None or not to_be_fetched(parts, record, task, snapshot)):
             return None
         nodes = None
-        if request.nodes > 1 and task is not None and task.phase is JobPhase.RUNNING:
+        if request.nodes > 1 and task is not None and (task.phase is JobPhase.RUNNING or task.phase.final):
             nodes = nodes_of(parts, record, task)
         script = _script(parts, request)
         if script == SCRIPT_LOST:

@@ -22,7 +22,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     return {
         "template_directories": [hasty_templates(tmp_path)],
         "clusters": {"mesos": {"framework_name": f"lost-{uuid.uuid4()}"}},
-        "queues": {"max_nodes": 2},
+        "queues": {"max_nodes": 2, "outputs": {"nodes": "all"}},
     }
 
 
@@ -92,7 +92,14 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         )
         # It ends while nobody listens.
         first = waiting_for(tmp_path / "first")
-        ended = site.accepted(f"echo ended >> {runs}; {first}; echo ended > result.txt")
+        own = "srun bash -c 'cd /proc/$PPID/cwd; echo $SLURM_NODEID >own'"
+        ended = site.accepted(
+            JobScript(
+                site.work(),
+                f"echo ended >> {runs}; {first}; {own}; echo ended > result.txt",
+                directives=("#SBATCH -N 2", "#SBATCH -n 2"),
+            )
+        )
         for job in (serial, gang, ended):
             site.in_phase(job, "running")
         wait_for(lambda: sorted(lines(runs)), EVERYTHING.__eq__, "the scripts")
@@ -100,7 +107,7 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         lose_ledger(site)
         framework = frameworks.ids()
         (tmp_path / "first").touch()
-        one_ended = ["TASK_FINISHED", "TASK_RUNNING", "TASK_RUNNING", "TASK_RUNNING"]
+        one_ended = [*["TASK_FINISHED"] * 2, *["TASK_RUNNING"] * 3]
         wait_for(frameworks.states, one_ended.__eq__, "the end of one")
         frameworks.left()
         for option, word in (("--dry-run", "would be restored"), ("--merge", "\trestored")):
@@ -110,6 +117,7 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         for job, name in ((before, "before"), (ended, "ended")):
             site.finished(job, "COMPLETE")
             assert lines(job.directory / "result.txt") == [name]
+        assert [lines(path) for path in ended.directory.glob("nodes/*/own")] == [["1"]]
         assert lines(kept.directory / "result.txt") == ["changed since"]
         for job in (serial, gang):
             site.in_phase(job, "running")
