@@ -9,10 +9,8 @@ import time
 
 from airavata_mesos_plugin.minicluster.executor import procs
 from airavata_mesos_plugin.minicluster.executor.channel import KILLED, Channel, FetchFailed
+from airavata_mesos_plugin.minicluster.executor.child import forked, stand_alone
 
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD)
-# Python ignores these two; a program and its children expect the defaults.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 _SHUTDOWN_GRACE = 5.0
 _LAUNCH_FAILED = "REASON_CONTAINER_LAUNCH_FAILED"
 _KILLED_DURING_LAUNCH = "REASON_TASK_KILLED_DURING_LAUNCH"
@@ -61,15 +59,8 @@ class CommandRunner(Channel):
             "MESOS_SANDBOX": self._run_dir,
             **{str(name): str(value) for name, value in environment},
         }
-        # Blocked over the fork: a signal before the exec would meet our handlers and be lost to the task.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _become(str(command["program"]), arguments, variables, self._run_dir, account)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pid
+        program = str(command["program"])
+        return forked(lambda: _become(program, arguments, variables, self._run_dir, account))
 
     def _supervise(self, pid: int, command: dict[str, object]) -> Verdict:
         """Wait for the end of the process, and bring it about when that is asked for."""
@@ -138,14 +129,7 @@ def _become(
     account: pwd.struct_passwd | None,
 ) -> None:
     try:
-        signal.set_wakeup_fd(-1)
-        for changed in (*_HANDLED, *_IGNORED):
-            signal.signal(changed, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.chdir(directory)
+        stand_alone(directory)
         if account is not None:
             os.initgroups(account.pw_name, account.pw_gid)
             os.setgid(account.pw_gid)
@@ -153,5 +137,3 @@ def _become(
         os.execvpe(program, arguments or [program], variables)
     except OSError as error:
         os.write(2, f"Failed to execute command: {error}\n".encode("utf-8", "replace"))
-    finally:
-        os._exit(127)

@@ -4,15 +4,12 @@ files."""
 from __future__ import annotations
 
 import os
-import signal
 
+from airavata_mesos_plugin.minicluster.executor.child import forked, stand_alone
 from airavata_mesos_plugin.minicluster.executor.config import Process
 from airavata_mesos_plugin.minicluster.executor.rotation import run_between
 
 _SHELL = "/bin/bash"
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD)
-# Python ignores these two; a shell and its children expect the defaults.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -54,65 +51,37 @@ def spawn(process: Process, run: int, sandbox: str, role: str, path: str) -> int
         return _spawn_rotated(process, run, sandbox, variables, process.rotation)
     out, err = _outputs(process, run, sandbox)
     try:
-        # Blocked over the fork: a signal before the exec would meet our handlers and be lost to the task.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _become(process.cmdline, sandbox, variables, out, err)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return forked(lambda: _become(process.cmdline, sandbox, variables, out, err))
     finally:
         os.close(out)
         os.close(err)
-    return pid
 
 
 def _spawn_rotated(
     process: Process, run: int, sandbox: str, variables: dict[str, str], rotation: tuple[int, int]
 ) -> int:
     directory = _log_directory(process, run, sandbox)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    try:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                signal.set_wakeup_fd(-1)
-                run_between(
-                    lambda out, err: _fork(process.cmdline, sandbox, variables, out, err),
-                    directory,
-                    *rotation,
-                )
-            except OSError as error:
-                os.write(2, f"cannot write logs to {directory}: {error}\n".encode("utf-8", "replace"))
-            finally:
-                os._exit(127)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return pid
+
+    def copy_logs() -> None:
+        try:
+            run_between(
+                lambda out, err: _fork(process.cmdline, sandbox, variables, out, err), directory, *rotation
+            )
+        except OSError as error:
+            os.write(2, f"cannot write logs to {directory}: {error}\n".encode("utf-8", "replace"))
+
+    return forked(copy_logs)
 
 
 def _fork(cmdline: str, sandbox: str, variables: dict[str, str], out: int, err: int) -> int:
-    pid = os.fork()
-    if pid == 0:
-        _become(cmdline, sandbox, variables, out, err)
-    return pid
+    return forked(lambda: _become(cmdline, sandbox, variables, out, err))
 
 
 def _become(cmdline: str, sandbox: str, variables: dict[str, str], out: int, err: int) -> None:
     try:
-        signal.set_wakeup_fd(-1)
-        for changed in (*_HANDLED, *_IGNORED):
-            signal.signal(changed, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        os.setsid()
+        stand_alone(sandbox)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.chdir(sandbox)
         os.execve(_SHELL, [_SHELL, "-c", cmdline], variables)
     except OSError as error:
         os.write(2, f"cannot start {_SHELL}: {error}\n".encode("utf-8", "replace"))
-    finally:
-        os._exit(127)

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from airavata_mesos_plugin.minicluster.frameworks.values import number, objects, part, text
 from airavata_mesos_plugin.minicluster.room import PortRanges
 from airavata_mesos_plugin.minicluster.scheduler.resources import Amount
 
+_MOST = 2.0**40
+_LAST_PORT = 65535
 _SCALARS = {"cpus": "cpu", "mem": "ram", "disk": "disk", "gpus": "gpus"}
 
 
@@ -36,41 +39,57 @@ def described(amount: Amount, ports: PortRanges, more: Mapping[str, Any]) -> lis
     return found
 
 
-def wanted(resources: Sequence[Any]) -> Wanted:
+class Resource(NamedTuple):
+    """One of a task, read and not judged."""
+
+    name: str
+    value: float | None
+    ranges: PortRanges
+
+
+def read(resource: Mapping[str, Any]) -> Resource:
+    """Raises Refused for what is no resource."""
+    value = None
+    if "scalar" in resource:
+        value = number(part(resource, "scalar"), "value", 0.0)
+    ranges = objects(part(resource, "ranges"), "range")
+    return Resource(
+        name=text(resource, "name"),
+        value=value,
+        ranges=tuple((int(number(one, "begin", 0)), int(number(one, "end", 0))) for one in ranges),
+    )
+
+
+def wanted(resources: Sequence[Resource]) -> Wanted:
     """The sum of a task's resources.  Raises BadResources."""
     counts = dict.fromkeys(("cpu", "ram", "disk", "gpus"), 0)
     ports: list[int] = []
     for resource in resources:
-        name = resource.get("name") if isinstance(resource, dict) else None
-        if name == "ports":
-            ports += _ports(resource)
-        elif name in _SCALARS:
-            counts[_SCALARS[name]] += _scalar(name, resource)
+        if resource.name == "ports":
+            ports += _ports(resource.ranges)
+        elif resource.name in _SCALARS:
+            counts[_SCALARS[resource.name]] += _scalar(resource)
         else:
-            raise BadResources(f"Task uses the resource {name}, which no agent has")
+            raise BadResources(f"Task uses the resource {resource.name}, which no agent has")
     if len(set(ports)) < len(ports):
         raise BadResources("Task uses a port twice")
     return Wanted(Amount(ports=len(ports), **counts), tuple(ports))
 
 
-def _scalar(name: str, resource: dict[str, Any]) -> int:
-    value = (resource.get("scalar") or {}).get("value")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**40:
-        raise BadResources(f"Task uses invalid resources: {name} is {value!r}")
+def _scalar(resource: Resource) -> int:
+    name, value = resource.name, resource.value
+    if value is None or not 0 <= value < _MOST:
+        raise BadResources(f"Task uses invalid resources: {name} is {value}")
     if name == "gpus" and value != int(value):
         raise BadResources("Task uses invalid resources: The 'gpus' resource must be an unsigned integer")
     # Half a MiB more or less is nothing that an agent counts.
     return round(value * 1000) if name == "cpus" else round(value)
 
 
-def _ports(resource: dict[str, Any]) -> list[int]:
-    found: list[int] = []
-    for one in (resource.get("ranges") or {}).get("range", ()):
-        begin, end = one.get("begin"), one.get("end")
-        if not isinstance(begin, int) or not isinstance(end, int) or not 0 < begin <= end < 65536:
-            raise BadResources("Task uses invalid resources: not a range of ports")
-        found += range(begin, end + 1)
-    return found
+def _ports(ranges: PortRanges) -> list[int]:
+    if not all(0 < begin <= end <= _LAST_PORT for begin, end in ranges):
+        raise BadResources("Task uses invalid resources: not a range of ports")
+    return [port for begin, end in ranges for port in range(begin, end + 1)]
 
 
 def fits(needs: Amount, free: Amount) -> bool:

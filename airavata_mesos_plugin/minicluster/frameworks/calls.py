@@ -11,7 +11,7 @@ from airavata_mesos_plugin.minicluster.agents import Agents
 from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.frameworks.amounts import BadResources, Basket
 from airavata_mesos_plugin.minicluster.frameworks.framework import Framework
-from airavata_mesos_plugin.minicluster.frameworks.offers import Offer
+from airavata_mesos_plugin.minicluster.frameworks.offers import DEFAULT_REFUSAL, Offer
 from airavata_mesos_plugin.minicluster.frameworks.registry import Registry
 from airavata_mesos_plugin.minicluster.frameworks.taskinfo import (
     Asked,
@@ -29,6 +29,7 @@ from airavata_mesos_plugin.minicluster.frameworks.values import (
     identity,
     invalid,
     member,
+    number,
     objects,
     optional_identity,
     part,
@@ -70,9 +71,9 @@ class Calls:
     def kind_of(self, call: Json) -> str:
         """The type of a call.  Raises Refused for one that is not known here."""
         kind = call.get("type")
-        if kind != "SUBSCRIBE" and kind not in self._handlers:
+        if not isinstance(kind, str) or (kind != "SUBSCRIBE" and kind not in self._handlers):
             raise invalid("Expecting 'type' to be present")
-        return str(kind)
+        return kind
 
     def carry_out(self, call: Json, stream_id: str | None) -> None:
         """Any call but SUBSCRIBE.  Raises Refused."""
@@ -101,11 +102,9 @@ class Calls:
 
     def _decline(self, framework: Framework, call: Json) -> None:
         decline = member(call, "decline")
-        self._give_back(framework, identities(decline, "offer_ids"), part(decline, "filters"))
-
-    def _give_back(self, framework: Framework, offer_ids: list[str], filters: Json) -> None:
-        for offer in self._offers.taken(framework, offer_ids)[0]:
-            self._offers.returned(offer, offer.amount, filters)
+        refusal = _refusal(decline)
+        for offer in self._offers.taken(framework, identities(decline, "offer_ids"))[0]:
+            self._offers.returned(offer, offer.amount, refusal)
 
     def _revive(self, framework: Framework, call: Json) -> None:
         roles = self._roles(framework, call, "revive")
@@ -123,7 +122,7 @@ class Calls:
 
     def _accept(self, framework: Framework, call: Json) -> None:
         accept = member(call, "accept")
-        filters = part(accept, "filters")
+        refusal = _refusal(accept)
         tasks: list[Asked] = []
         for operation in objects(accept, "operations"):
             kind = operation.get("type")
@@ -138,7 +137,7 @@ class Calls:
             if not valid:
                 why = "Offer is no longer valid"
             for offer in offers:
-                self._offers.returned(offer, offer.amount, {"refuse_seconds": 0})
+                self._offers.returned(offer, offer.amount, 0)
             for asked in tasks:
                 text = f"Task launched with invalid offers: {why}"
                 self._tell(framework, asked, "TASK_DROPPED", text, "REASON_INVALID_OFFERS")
@@ -147,7 +146,7 @@ class Calls:
         for asked in tasks:
             self._launch(framework, asked, offers[0], basket)
         for offer in offers:
-            self._offers.returned(offer, basket.amount, filters)
+            self._offers.returned(offer, basket.amount, refusal)
 
     def _launch(self, framework: Framework, asked: Asked, offer: Offer, basket: Basket) -> None:
         """Start one task with what it takes out of the basket."""
@@ -233,3 +232,8 @@ class Calls:
             state, why = "TASK_UNKNOWN", "Task is unknown"
         message = f"Reconciliation: {why}"
         self._statuses.tell(framework, task_id, agent_id or "", state, message, "REASON_RECONCILIATION")
+
+
+def _refusal(call: Json) -> float:
+    """Seconds for which the offers of a call are not wanted."""
+    return number(part(call, "filters"), "refuse_seconds", DEFAULT_REFUSAL)

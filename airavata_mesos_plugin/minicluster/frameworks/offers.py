@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from airavata_mesos_plugin.minicluster.settings import LISTEN_HOST
 _LEAST_CPU, _LEAST_RAM = 10, 32
 """Less than both of these is not offered (Mesos 1.11)."""
 _LONGEST_REFUSAL = 365 * 86400.0
-_DEFAULT_REFUSAL = 5.0
+DEFAULT_REFUSAL = 5.0
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,11 @@ class OfferBook:
             del self._offers[offer.offer_id]
         return found, len(found) == len(wanted)
 
-    def returned(self, offer: Offer, unused: Amount, filters: Mapping[str, Any]) -> None:
-        """What lay in an offer is free again; of it `unused` is not to be offered to the framework soon."""
-        refusal = filters.get("refuse_seconds", _DEFAULT_REFUSAL)
-        if not isinstance(refusal, (int, float)) or refusal < 0:
-            refusal = _DEFAULT_REFUSAL
+    def returned(self, offer: Offer, unused: Amount, refusal: float) -> None:
+        """What lay in an offer is free again; of it `unused` is not to be offered to the framework for
+        `refusal` seconds."""
+        if refusal < 0:
+            refusal = DEFAULT_REFUSAL
         if refusal > 0:
             until = self._clock.now_ms() + round(min(refusal, _LONGEST_REFUSAL) * 1000)
             key = (offer.agent.info.agent_id, offer.role)

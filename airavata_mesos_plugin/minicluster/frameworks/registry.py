@@ -60,14 +60,14 @@ class Registry:
         framework_id, own = optional_identity(call, "framework_id"), optional_identity(info, "id")
         if framework_id != own:
             raise invalid("'framework_id' differs from 'subscribe.framework_info.id'")
-        stream = Stream()
+        stream, suppressed = Stream(), set(texts(asked, "suppressed_roles"))
         try:
             framework = self._taken(info, framework_id, stream)
         except Rejected as error:
             stream.send("ERROR", error={"message": str(error)})
             stream.end()
             return stream
-        framework.suppressed = set(texts(asked, "suppressed_roles"))
+        framework.suppressed = suppressed
         framework.send(
             "SUBSCRIBED",
             subscribed={
@@ -200,15 +200,15 @@ class Registry:
                 self.task_found(executor.task)
         self.agent_added(agent_id)
 
-    # What the agents tell (agents.Others)
+    # What the agents tell (slots.Others)
 
     def agent_added(self, agent_id: str) -> None:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         self.updates.again(agent_id=agent_id)
         self.offers.hurry()
 
     def agent_removed(self, agent_id: str, *, returns: bool) -> None:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         self.offers.withdraw(agent_id=agent_id)
         if not returns:
             self.updates.drop(agent_id=agent_id)
@@ -216,14 +216,14 @@ class Registry:
             framework.send("FAILURE", failure={"agent_id": {"value": agent_id}})
 
     def status(self, task: MesosTask, status: Status) -> None:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         if self._is_spent(task.framework_id):
             self.statuses.over(task)
         else:
             self.statuses.reported(self.frameworks.get(task.framework_id), task, status)
 
     def task_found(self, task: MesosTask) -> None:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         self._master.active[task.key] = task
         if task.framework_id == self._master.framework_id or self._is_spent(task.framework_id):
             return
@@ -238,11 +238,11 @@ class Registry:
         known.tasks[task.launch.task_id] = task
 
     def task_back(self, task: MesosTask, news: Sequence[Status]) -> None:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         framework = self.frameworks.get(task.framework_id)
         if framework is not None:
             self.statuses.back(framework, task, news)
 
     def knows(self, framework_id: str) -> bool:
-        """See `agents.Others`."""
+        """See `slots.Others`."""
         return framework_id in self._infos and not self._is_spent(framework_id)

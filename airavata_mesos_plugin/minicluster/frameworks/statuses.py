@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from airavata_mesos_plugin.minicluster.clock import Clock
 from airavata_mesos_plugin.minicluster.frameworks.framework import Framework
@@ -121,6 +122,8 @@ class Statuses:
         """The task is over for the master; its agent is told to end it."""
         self._release(task)
         if not task.ended:
+            # A copy: the agent goes on with its own view until it has ended the task.
+            task = replace(task, statuses=list(task.statuses))
             task.mark(self._now("TASK_KILLED", "Framework removed", "REASON_FRAMEWORK_REMOVED"))
         self._master.finished(task)
 

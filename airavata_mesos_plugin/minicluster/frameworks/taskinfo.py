@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     task_id: str
     agent_id: str
     name: str
-    resources: list[Json]
+    resources: tuple[amounts.Resource, ...]
     kinds: tuple[str, ...]
     """Which of command and executor there are."""
     shell: bool
@@ -68,7 +68,7 @@ def read(info: Mapping[str, Any]) -> Asked:
         task_id=identity(info, "task_id"),
         agent_id=identity(info, "agent_id"),
         name=text(info, "name"),
-        resources=objects(info, "resources"),
+        resources=tuple(amounts.read(one) for one in objects(info, "resources")),
         kinds=tuple(kind for kind in ("command", "executor") if kind in info),
         shell=command.get("shell", True) is not False,
         value=text(command, "value"),

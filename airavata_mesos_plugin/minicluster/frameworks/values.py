@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 Json = dict[str, Any]
+T = TypeVar("T")
 UNREADABLE = "Failed to convert JSON into Call protobuf"
 
 
@@ -64,31 +66,25 @@ def part(document: Mapping[str, Any], name: str) -> Json:
 
 def objects(document: Mapping[str, Any], name: str) -> list[Json]:
     """A list of objects, empty when it is not there.  Raises Refused."""
-    found = _list(document, name)
-    if not all(isinstance(one, dict) for one in found):
-        raise Refused(400, f"{UNREADABLE}: {name} is not a list of objects")
-    return found
-
-
-def _list(document: Mapping[str, Any], name: str) -> list[Any]:
-    found = document.get(name, [])
-    if not isinstance(found, list):
-        raise Refused(400, f"{UNREADABLE}: {name} is not a list")
-    return found
+    return _list(document, name, dict)
 
 
 def texts(document: Mapping[str, Any], name: str) -> list[str]:
     """A list of texts, empty when it is not there.  Raises Refused."""
-    found = _list(document, name)
-    if not all(isinstance(one, str) for one in found):
-        raise Refused(400, f"{UNREADABLE}: {name} is not a list of texts")
+    return _list(document, name, str)
+
+
+def _list(document: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
+        raise Refused(400, f"{UNREADABLE}: {name} is no such list")
     return found
 
 
 def number(document: Mapping[str, Any], name: str, default: float) -> float:
     """Raises Refused for what is no number."""
     found = document.get(name, default)
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
         raise Refused(400, f"{UNREADABLE}: {name} is not a number")
     return float(found)
 

@@ -138,6 +138,11 @@ def waiting_updates(cluster: ThreadedCluster) -> int:
     return cluster.run(lambda mini: len(mini.frameworks.updates))
 
 
+def executors(cluster: ThreadedCluster) -> int:
+    """How many processes of tasks the agent has."""
+    return cluster.run(lambda mini: len(mini.agents.slots[0].agent.executors))
+
+
 def ended(cluster: ThreadedCluster, name: str) -> bool:
     """Whether the agent itself knows that a task is over."""
 
@@ -209,7 +214,7 @@ def test_a_framework_that_does_not_come_back_is_removed_with_its_tasks(
     scheduler = subscribed(cluster, failover_timeout=0.0)
     launched(scheduler, "t", "sleep 600")
     scheduler.close()
-    wait_for(lambda: ended(cluster, "t"), bool, "the task has been ended")
+    wait_for(lambda: executors(cluster), lambda count: count == 0, "the task has been ended")
     frameworks = get(cluster.master_url, "/frameworks").json()
     (gone,) = frameworks["completed_frameworks"]
     assert (gone["id"], [one["state"] for one in gone["completed_tasks"]]) == (scheduler.id, ["TASK_KILLED"])
@@ -229,7 +234,7 @@ def test_teardown_by_an_operator(
 
     assert teardown() == 200
     scheduler.wait(lambda event: event["type"] == "CLOSED")
-    wait_for(lambda: ended(cluster, "t"), bool, "the task has been ended")
+    wait_for(lambda: executors(cluster), lambda count: count == 0, "the task has been ended")
     assert teardown() == 400
 
 

@@ -140,7 +140,7 @@ def test_what_was_refused_comes_back_after_that_time_or_when_there_is_more(desk:
     (offer,) = framework.offers()
     assert cpus(offer) == 3
     framework.decline(offer, refuse_seconds=100)
-    desk.clock.advance(99)
+    desk.clock.advance(50)
     assert framework.offers() == []
     agent.room.give_back("aurora", Amount(cpu=1000, ram=1024))
     desk.clock.advance(1)
@@ -186,18 +186,16 @@ def test_revive_forgets_refusals_and_suppress_ends_offers(desk: Desk) -> None:
     assert [one["allocation_info"]["role"] for one in framework.offers()] == ["b"]
 
 
-def test_whoever_has_least_is_offered_first(desk: Desk) -> None:
-    first, second = desk.agent("S0"), None
+@pytest.mark.parametrize(("taken", "first"), [(1, True), (3, False)])
+def test_whoever_has_least_is_offered_first(desk: Desk, taken: float, first: bool) -> None:
+    desk.agent("S0")
     one = desk.subscribe()
-    one.launch(one.offers()[0], "t", cpus=1, refuse=1000)
+    one.launch(one.offers()[0], "t", cpus=taken, refuse=1000)
     other = desk.subscribe()
-    (offer,) = other.offers()
-    assert cpus(offer) == 3
-    second = desk.agent("S1", cpus=1)
+    assert [cpus(offer) for offer in other.offers()] == [4 - taken]
+    desk.agent("S1", cpus=1)
     desk.clock.advance(1)
-    # Now it has three of five, and the first one has one.
-    assert [cpus(offer) for offer in one.offers()] == [1]
-    assert (first.room.free.cpu, second.room.free.cpu) == (0, 0)
+    assert (len(one.offers()), len(other.offers())) == (1, 0) if first else (0, 1)
 
 
 def test_agents_with_gpus_are_kept_for_those_who_know_them(desk: Desk) -> None:
@@ -296,8 +294,10 @@ def test_heartbeats_come_as_announced(desk: Desk) -> None:
     desk.clock.advance(46)
     assert len(framework.events("HEARTBEAT")) == 3
     desk.registry.left(framework.stream)
+    again = desk.subscribe(id={"value": framework.id})
     desk.clock.advance(46)
     assert framework.events("HEARTBEAT") == []
+    assert len(again.events("HEARTBEAT")) == 1 + 3
 
 
 def test_a_second_subscription_ends_the_first(desk: Desk) -> None:
@@ -312,6 +312,94 @@ def test_a_second_subscription_ends_the_first(desk: Desk) -> None:
     assert offer["id"] != second.offers()[0]["id"]
     desk.registry.left(first.stream)  # its connection is noticed to be gone only now
     second.call("REVIVE")
+
+
+TASK: Json = {
+    "name": "t",
+    "task_id": {"value": "t"},
+    "agent_id": {"value": "S0"},
+    "resources": [
+        {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}},
+        {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31001}]}},
+    ],
+    "command": {
+        "shell": False,
+        "value": "true",
+        "arguments": ["true"],
+        "user": "nobody",
+        "environment": {"variables": [{"name": "A", "value": "b"}]},
+        "uris": [{"value": "/x", "output_file": "y", "extract": True, "cache": True, "executable": False}],
+    },
+    "container": {"type": "MESOS", "mesos": {"image": {"type": "DOCKER"}}},
+    "kill_policy": {"grace_period": {"nanoseconds": 5}},
+    "max_completion_time": {"nanoseconds": 5},
+    "labels": {"labels": [{"key": "k", "value": "v"}]},
+}
+IDS: Json = {"task_id": {"value": "t"}, "agent_id": {"value": "S0"}}
+CALLS: list[Json] = [
+    {
+        "type": "ACCEPT",
+        "accept": {
+            "offer_ids": [{"value": "?"}],
+            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [TASK]}}],
+            "filters": {"refuse_seconds": 5},
+        },
+    },
+    {"type": "DECLINE", "decline": {"offer_ids": [{"value": "?"}], "filters": {"refuse_seconds": 5}}},
+    {"type": "KILL", "kill": {**IDS, "kill_policy": {"grace_period": {"nanoseconds": 5}}}},
+    {"type": "ACKNOWLEDGE", "acknowledge": {**IDS, "uuid": base64.b64encode(bytes(16)).decode()}},
+    {"type": "RECONCILE", "reconcile": {"tasks": [IDS]}},
+    {"type": "REVIVE", "revive": {"roles": ["*"]}},
+    {"type": "SUPPRESS", "suppress": {"roles": ["*"]}},
+    {
+        "type": "SUBSCRIBE",
+        "subscribe": {
+            "framework_info": {
+                "user": "u",
+                "name": "n",
+                "roles": ["*"],
+                "principal": "p",
+                "capabilities": [{"type": "MULTI_ROLE"}],
+                "failover_timeout": 5.0,
+                "checkpoint": True,
+            },
+            "suppressed_roles": ["*"],
+        },
+    },
+]
+
+
+def places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a document."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        inner = list(document.items())
+    elif isinstance(document, list):
+        inner = list(enumerate(document))
+    return [path] * bool(path) + [one for name, value in inner for one in places(value, (*path, name))]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: str(call["type"]))
+@pytest.mark.parametrize("junk", [None, True, -1, 0.5, "x", [], {}, [5], [[]], {"value": 5}, 1e300])
+def test_nonsense_is_refused_or_ignored(desk: Desk, call: Json, junk: object) -> None:
+    refused = set()
+    for place in places(call):
+        desk.agent("S0")
+        framework = desk.subscribe()
+        spoilt = json.loads(json.dumps(call).replace('"?"', json.dumps(framework.offers()[0]["id"]["value"])))
+        inner = spoilt
+        for step in place[:-1]:
+            inner = inner[step]
+        inner[place[-1]] = junk
+        try:
+            if desk.calls.kind_of(spoilt) == "SUBSCRIBE":
+                desk.registry.left(desk.registry.subscribe(spoilt))
+            else:
+                framework.call(**{"kind": spoilt.pop("type"), **spoilt})
+        except Refused as error:
+            refused.add(error.status)
+        desk.registry.left(framework.stream)
+    assert refused <= {400}
 
 
 # Updates
