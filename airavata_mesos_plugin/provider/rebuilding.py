@@ -141,8 +141,8 @@ def _number(text: str) -> bool:
 
 
 def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) -> Restored | None:
-    """What became of one job; None for one that is over and needs nothing."""
-    said = one.said
+    """What became of one job; None for one that is over and needs nothing, as far as can be seen."""
+    said, wanted = one.said, one.known.active
     result = Restored(
         one.job_id, one.known.key, one.cluster, said.get("user", ""), unescaped(said.get("directory", ""))
     )
@@ -166,7 +166,8 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) ->
             changed_at=now,
             host=task.host if task is not None else "",
         )
-        if not one.known.active and (task is None or not to_be_fetched(parts, record, task, snapshot)):
+        wanted = one.known.active or (task is not None and to_be_fetched(parts, record, task, snapshot))
+        if not wanted:
             return None
         nodes = None
         if request.nodes > 1 and task is not None and (task.phase is JobPhase.RUNNING or task.phase.final):
@@ -196,7 +197,7 @@ def _restored(parts: Parts, one: _Candidate, dry_run: bool, channels: Choose) ->
         if entered and nodes:
             parts.ledger.gangs.keep(one.job_id, one.attempt, nodes)
     except AiravataMesosError as error:
-        return replace(result, problem=str(error))
+        return replace(result, problem=str(error)) if wanted else None
     if entered:
         return result
     return replace(result, problem="the ledger has a job with this id") if one.known.active else None

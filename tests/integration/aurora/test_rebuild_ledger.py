@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from pytest_mock import MockerFixture
 
 from airavata_mesos_plugin.clock import ManualClock
 from airavata_mesos_plugin.config import ProviderSettings
@@ -16,7 +17,7 @@ from airavata_mesos_plugin.jobs import JobKey, JobPhase, JobRecord, JobRequest, 
 from airavata_mesos_plugin.provider.rebuilding import SCRIPT_LOST, Restored, rebuild
 from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.schedulers.aurora.scheduler import AuroraScheduler
-from airavata_mesos_plugin.schedulers.base import KnownJob
+from airavata_mesos_plugin.schedulers.base import KnownJob, SandboxAddress, TaskObservation
 from airavata_mesos_plugin.store import JobSelection, Ledger, LedgerReader
 from airavata_mesos_plugin.testing.parts import parts_of
 from tests.support.site import running_site
@@ -131,18 +132,26 @@ class Known:
         scheduler.known_jobs = lambda role: self.jobs if role == "www" else []  # type: ignore[method-assign]
         scheduler.poll = lambda keys: {}  # type: ignore[method-assign]  # noqa: ARG005
         client = FilesClient(settings.fetch)
+        self.scheduler = scheduler
         self.parts = parts_of(
             settings, Ledger(tmp_path / "ledger.db", clock), {"c": scheduler}, clock, files=client
         )
 
-    def add(self, *, active: bool = True, key: JobKey | None = None, **said: str) -> None:
+    def add(
+        self,
+        *,
+        active: bool = True,
+        key: JobKey | None = None,
+        task: TaskObservation | None = None,
+        **said: str,
+    ) -> None:
         from urllib.parse import quote
 
         metadata = {**METADATA, "directory": quote(str(self.work)), **said}
         name = f"mesos-{metadata['ledger']}-{metadata['id']}-{metadata['attempt']}"
         pairs = tuple((f"airavata-mesos.{name}", value) for name, value in metadata.items() if value)
         resources = Resources(cpus=2, memory_mb=64, disk_mb=128)
-        self.jobs.append(KnownJob(key or JobKey("www", "prod", name), active, pairs, resources))
+        self.jobs.append(KnownJob(key or JobKey("www", "prod", name), active, pairs, resources, task))
 
     def problem(self, **options: bool | str) -> str:
         (one,) = rebuild(self.parts, **options)  # type: ignore[arg-type]
@@ -307,3 +316,23 @@ def test_ledger_with_jobs_is_not_touched(known: Known) -> None:
         "the ledger has a job with this id",
         "",
     ]
+
+
+def test_jobs_that_are_over_come_back_with_their_outputs(known: Known, mocker: MockerFixture) -> None:
+    key = JobKey("www", "prod", "mesos-abcd-7-1")
+    task = TaskObservation(key, "T", "TASK_FINISHED", JobPhase.COMPLETED, 2, 9.0, queued_at=5.0, agent_id="A")
+    known.add(active=False, task=task)
+    # Nobody answers there now, so the fetch has to find out.
+    address = {key: SandboxAddress("http://127.0.0.1:1", "/sandbox")}
+    mocker.patch.object(known.scheduler, "sandboxes", autospec=True, return_value=address)
+    assert known.problem() == ""
+    assert known.parts.ledger.job(7).run == 2
+    assert rebuild(known.parts, merge=True) == []  # nothing is left to be done
+
+
+def test_of_jobs_that_are_over_nobody_hears_what_is_wrong_with_them(known: Known) -> None:
+    key = JobKey("www", "prod", "mesos-abcd-7-1")
+    task = TaskObservation(key, "T", "TASK_FINISHED", JobPhase.COMPLETED, 0, 9.0)
+    known.add(active=False, task=task, directory="/no/such/directory")
+    known.add(active=False, task=task, id="8", queue="removed", key=key)
+    assert rebuild(known.parts) == []
