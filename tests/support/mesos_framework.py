@@ -150,6 +150,20 @@ def gateway(
         made.close()
 
 
+def executor_of(task_id: str) -> int:
+    """The process that Mesos started for a task."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                environment = (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if f"MESOS_EXECUTOR_ID={task_id}".encode() in environment and b"mesos-executor" in command:
+                return int(entry.name)
+    raise AssertionError(f"no executor of {task_id}")
+
+
 def lines(path: Path) -> Sequence[str]:
     """The lines of a file that may not be there."""
     return path.read_text().splitlines() if path.exists() else []

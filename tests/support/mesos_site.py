@@ -12,6 +12,7 @@ from typing import Any
 from airavata_mesos_plugin.testing.settings import NOWHERE
 from tests.realmesos.cluster import RealMesosCluster
 from tests.realmesos.hosts import Host
+from tests.realmesos.server import Server
 from tests.support.mesos_framework import ENDED
 from tests.support.site import Site
 
@@ -57,18 +58,23 @@ class MesosSite(Site):
     def tasks(self) -> dict[str, str]:
         """Every task of this site that the leading master counts as active, with its state."""
         leader = self.mesos.leader()
-        frameworks = self.mesos.get(leader, "/frameworks")
-        mine = {
-            one["id"]
-            for one in [*frameworks["frameworks"], *frameworks["completed_frameworks"]]
-            if one["name"] == self._framework
-        }
+        mine = {one["id"] for one in self._frameworks(leader)}
         found = self.mesos.get(leader, "/tasks?limit=10000")["tasks"]
         return {
             one["id"]: one["state"]
             for one in found
             if one["framework_id"] in mine and one["state"] not in ENDED
         }
+
+    def offers(self) -> set[str]:
+        """Ids of the offers that this site has and has not answered, as the leading master says."""
+        frameworks = self._frameworks(self.mesos.leader())
+        return {offer["id"] for one in frameworks for offer in one.get("offers", ())}
+
+    def _frameworks(self, leader: Server) -> list[dict[str, Any]]:
+        found = self.mesos.get(leader, "/frameworks")
+        every = [*found["frameworks"], *found["completed_frameworks"]]
+        return [one for one in every if one["name"] == self._framework]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from airavata_mesos_plugin.errors import NotReady, OutcomeUnknown
 from airavata_mesos_plugin.jobs import JobPhase
 from tests.realmesos.cluster import RealMesosCluster
-from tests.support.mesos_framework import PATIENT_AGENTS, Gateway, gateway, lines
+from tests.support.mesos_framework import PATIENT_AGENTS, Gateway, executor_of, gateway, lines
 from tests.support.real_mesos import RealMesosFactory
 from tests.support.waiting import wait_for
 
@@ -109,20 +109,6 @@ def test_the_executor_is_killed(shared: Gateway) -> None:
     assert seen.phase is JobPhase.LOST
     assert "executor terminated" in seen.message
     assert lines(ran) == ["run"]
-
-
-def executor_of(task_id: str) -> int:
-    """The process that Mesos started for a task."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"MESOS_EXECUTOR_ID={task_id}".encode() in environment and b"mesos-executor" in command:
-                return int(entry.name)
-    raise AssertionError(f"no executor of {task_id}")
 
 
 def test_what_nobody_knows_is_killed(shared: Gateway) -> None:
