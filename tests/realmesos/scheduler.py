@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 class Scheduler:
-    """Subscribed until `close`. Status updates are acknowledged as they come."""
+    """Subscribed until `close`. Status updates are acknowledged as they come, and told once."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Scheduler:
         self._principal = principal
         self._stream = ""
         self._events: list[Json] = []
+        self._heard: set[str] = set()
         self._changed = threading.Condition()
         self.id = framework_id or ""
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -208,6 +209,9 @@ class Scheduler:
             status = event["update"]["status"]
             keys = ("agent_id", "task_id", "uuid")
             self.call("ACKNOWLEDGE", acknowledge={key: status[key] for key in keys})
+            if status["uuid"] in self._heard:
+                return  # sent again, since this machine stood still before it could be acknowledged
+            self._heard.add(status["uuid"])
         self._note(event)
 
     def _note(self, event: Json) -> None:

@@ -164,6 +164,10 @@ def test_an_operator_gives_an_agent_up(
     headers = {"Content-Type": "application/json"}
     assert request(cluster.master_url, "/api/v1", "POST", body.encode(), headers).status == 200
     assert status(scheduler, "t")["state"] == "TASK_GONE_BY_OPERATOR"
+    asked = {"tasks": [{"task_id": {"value": "t"}, "agent_id": offer["agent_id"]}]}
+    scheduler.call("RECONCILE", reconcile=asked)
+    answer = status(scheduler, "t")
+    assert (answer["state"], answer["reason"]) == ("TASK_GONE_BY_OPERATOR", "REASON_RECONCILIATION")
     assert request(cluster.master_url, "/api/v1", "POST", body.encode(), headers).status == 404
 
 

@@ -448,6 +448,26 @@ def test_an_update_is_sent_again_ever_later_until_it_is_acknowledged() -> None:
     assert len(lines.updates) == 0
 
 
+def test_what_was_not_acknowledged_comes_again_when_its_agent_is_back(desk: Desk) -> None:
+    agent = desk.agent("S0")
+    framework = desk.subscribe()
+    framework.launch(framework.offers()[0], "t", cpus=1)
+    (task,) = [call.args[0] for call in desk.agents.send.call_args_list]
+    began = Status("TASK_STARTING", 0.0, source=EXECUTOR)
+    desk.registry.status(task.mark(began), began)
+    (first,) = framework.updates()
+    del desk.master.agents["S0"]
+    desk.registry.agent_removed("S0", returns=True)
+    acknowledge = {"task_id": {"value": "t"}, "agent_id": {"value": "S0"}, "uuid": first["uuid"]}
+    framework.call("ACKNOWLEDGE", acknowledge=acknowledge)
+    assert framework.updates() == []
+    desk.master.agents["S0"] = agent
+    desk.registry.agent_added("S0")
+    assert framework.updates() == [first]
+    framework.call("ACKNOWLEDGE", acknowledge=acknowledge)
+    assert len(desk.registry.updates) == 0
+
+
 def test_updates_wait_for_an_agent_that_is_cut_off() -> None:
     lines = Lines()
     lines.reachable = False
