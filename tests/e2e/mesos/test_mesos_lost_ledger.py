@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,18 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
     waits, ranks = waiting_for(gate), "srun bash -c 'echo $SLURM_PROCID $SLURM_NODEID' | sort >ranks"
     with running_mesos_site(tmp_path, real_mesos, settings) as site:
         frameworks = Frameworks(site, settings)
-        before = site.accepted(f"echo before >> {runs}; echo before > result.txt")
+        # The snapshot of a restored job has what came before: by its size this file is another one.
+        own = "srun bash -c 'cd /proc/$PPID/cwd; seq 0 $SLURM_NODEID >own'"
+        two = ("#SBATCH -N 2", "#SBATCH -n 2")
+        script = f"echo before >> {runs}; {own}; echo before > result.txt"
+        before = site.accepted(JobScript(site.work(), script, directives=two))
         kept = site.accepted(f"echo kept >> {runs}; echo first > result.txt")
         for job in (before, kept):
             site.finished(job, "COMPLETE")
         # As if the daemon had died before the outputs of one came; in the other's directory work goes on.
         for name in ("result.txt", "App.stdout"):
             (before.directory / name).unlink()
+        shutil.rmtree(before.directory / "nodes")
         (kept.directory / "result.txt").write_text("changed since\n")
         serial = site.accepted(f"echo serial >> {runs}; {waits}; echo serial > result.txt")
         gang = site.accepted(
@@ -87,19 +93,13 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
                 site.work(),
                 f"echo gang >> {runs}; {waits}; {ranks}",
                 wall_time="10:0:00",
-                directives=("#SBATCH -N 2", "#SBATCH -n 2"),
+                directives=two,
             )
         )
         # It ends while nobody listens.
         first = waiting_for(tmp_path / "first")
-        own = "srun bash -c 'cd /proc/$PPID/cwd; echo $SLURM_NODEID >own'"
-        ended = site.accepted(
-            JobScript(
-                site.work(),
-                f"echo ended >> {runs}; {first}; {own}; echo ended > result.txt",
-                directives=("#SBATCH -N 2", "#SBATCH -n 2"),
-            )
-        )
+        script = f"echo ended >> {runs}; {first}; {own}; echo ended > result.txt"
+        ended = site.accepted(JobScript(site.work(), script, directives=two))
         for job in (serial, gang, ended):
             site.in_phase(job, "running")
         wait_for(lambda: sorted(lines(runs)), EVERYTHING.__eq__, "the scripts")
@@ -117,7 +117,7 @@ def test_everything_goes_on(tmp_path: Path, real_mesos: RealMesosCluster, settin
         for job, name in ((before, "before"), (ended, "ended")):
             site.finished(job, "COMPLETE")
             assert lines(job.directory / "result.txt") == [name]
-        assert [lines(path) for path in ended.directory.glob("nodes/*/own")] == [["1"]]
+            assert [lines(path) for path in job.directory.glob("nodes/*/own")] == [["0", "1"]]
         assert lines(kept.directory / "result.txt") == ["changed since"]
         for job in (serial, gang):
             site.in_phase(job, "running")
