@@ -26,6 +26,7 @@ from airavata_mesos_plugin.errors import (
 from airavata_mesos_plugin.jobs import Resources
 from airavata_mesos_plugin.schedulers.base import Leader, Node
 from airavata_mesos_plugin.schedulers.http import Answer, exchange, redirect_target
+from airavata_mesos_plugin.schedulers.mesos.absent import Absent
 from airavata_mesos_plugin.schedulers.retry import Deadline, Retrier
 
 MAX_REDIRECTS = 3
@@ -69,6 +70,7 @@ class MesosMaster:
         self._agents: _Agents | None = None
         self._last_known: dict[str, str] = {}
         self._frameworks: dict[str, tuple[float, str]] = {}
+        self._absent = Absent(clock)
 
     def get(self, path: str) -> Mapping[str, Any]:
         """The JSON object at a path of the leading master."""
@@ -85,8 +87,8 @@ class MesosMaster:
         return _objects(self.get("/slaves"), "slaves")
 
     def nodes(self) -> list[Node]:
-        """The registered agents with what they have and what is taken."""
-        return [_node(agent) for agent in self.agents()]
+        """The registered agents with what they have and what is taken, and inactive those that were."""
+        return self._absent.added_to({str(agent.get("id", "")): _node(agent) for agent in self.agents()})
 
     def agent_url(self, agent_id: str) -> str | None:
         """Base URL of an agent, the last known one when the master no longer has it; None if never seen."""

@@ -27,20 +27,26 @@ def test_a_node_that_is_cut_off_ends_the_job(make_hosts: HostsFactory) -> None:
         wait_for(hosts.at_work, [].__eq__, "no process left on any node")
     assert f"lost node {last.name.partition('.')[0]} (" in lost(other, other_job)
     assert f"node {first.name}: TASK_UNREACHABLE: its agent cannot be reached" in lost(one, first_job)
+    waiting = submitted(other, "true")
+    assert other.site.airavata.letters(waiting.job_id) == "PD", "for the node that is down"
     first.mend()
     last.mend()
+    other.site.finished(waiting, "COMPLETE")
     for hosts in (one, other):
         hosts.cluster.registered(3)
         hosts.nothing_left()
 
 
+def submitted(hosts: Hosts, command: str) -> Submission:
+    """Six ranks on three nodes."""
+    three = ("#SBATCH -N 3", "#SBATCH -n 6")
+    return hosts.site.accepted(JobScript(hosts.site.work(), command, directives=three, realtime=False))
+
+
 def begun(hosts: Hosts) -> tuple[Submission, Host, Host]:
     """A job whose ranks all run, its first node and another one."""
     names = hosts.file("names")
-    three = ("#SBATCH -N 3", "#SBATCH -n 6")
-    command = f"hostname >{names}; {RANKS.format(names)}"
-    script = JobScript(hosts.site.work(), command, directives=three, realtime=False)
-    job = hosts.site.accepted(script)
+    job = submitted(hosts, f"hostname >{names}; {RANKS.format(names)}")
     first, *others = wait_for(lambda: lines(names), lambda found: len(found) == 7, "all ranks")
     last = next(name for name in others if name != first)
     return job, hosts.node(first)[0], hosts.node(last)[0]
