@@ -310,6 +310,71 @@ def of_two_agents(scheduler: Scheduler) -> tuple[Json, Json]:
     return one, other
 
 
+def shown(address: str, path: str) -> Any:
+    """The JSON that a master or an agent shows."""
+    host, _, port = address.partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def test_what_masters_and_agents_show_of_a_framework(
+    masters: Masters, subscribed: Callable[..., Scheduler]
+) -> None:
+    scheduler = subscribed(name="shown")
+    offer = scheduler.offer()
+    labels = {"labels": [{"key": "a", "value": "b"}]}
+    scheduler.launch(offer, task(offer, "runs", "sleep 600", labels=labels), task(offer, "ends", "true"))
+    told(scheduler, "runs", "TASK_RUNNING")
+    told(scheduler, "ends", "TASK_FINISHED")
+    master = masters.leader().address
+
+    def mine(found: Any) -> Json:
+        (framework,) = [one for one in found["frameworks"] if one["id"] == scheduler.id]
+        return dict(framework)
+
+    # An end counts once the master has heard that it was acknowledged.
+    framework = wait_for(
+        lambda: mine(shown(master, "/frameworks")), lambda now: len(now["tasks"]) == 1, "one task"
+    )
+    expected = {
+        "name": "shown",
+        "roles": ["*"],
+        "active": True,
+        "connected": True,
+        "recovered": False,
+        "checkpoint": True,
+        "failover_timeout": 600.0,
+        "capabilities": [one["type"] for one in CAPABILITIES],
+        "unreachable_tasks": [],
+        "executors": [],
+    }
+    assert {name: framework[name] for name in expected} == expected
+    assert [one["state"] for one in framework["completed_tasks"]] == ["TASK_FINISHED"]
+    (runs,) = framework["tasks"]
+    expected = {
+        "id": "runs",
+        "name": "runs",
+        "executor_id": "",
+        "slave_id": offer["agent_id"]["value"],
+        "state": "TASK_RUNNING",
+        "role": "*",
+        "labels": labels["labels"],
+        "resources": {"cpus": 0.1, "mem": 32.0, "disk": 0.0, "gpus": 0.0},
+    }
+    assert {name: runs[name] for name in expected} == expected
+    assert [one["state"] for one in runs["statuses"]] == ["TASK_STARTING", "TASK_RUNNING"]
+    address = offer["url"]["address"]
+    here = mine(shown(f"{address['ip']}:{address['port']}", "/state"))
+    # That of the other task leaves a moment after its end.
+    executor = {one["id"]: one for one in here["executors"]}["runs"]
+    assert (executor["source"], "type" in executor) == ("runs", False)
+    assert executor["name"].startswith("Command Executor (Task: runs)")
+
+
 def test_offers_are_used_once_and_for_one_agent(subscribed: Callable[..., Scheduler]) -> None:
     scheduler = subscribed()
     one, other = of_two_agents(scheduler)

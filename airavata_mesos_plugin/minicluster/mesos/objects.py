@@ -272,20 +272,18 @@ def metrics(master: Master) -> dict[str, float]:
 
 def _executor_object(executor: Executor) -> dict[str, Any]:
     launch = executor.task.launch
-    name = launch.executor_id
-    if launch.command is not None:
-        name = f"Command Executor (Task: {launch.task_id})"
     shown = [task_object(executor.task)]
     ended = executor.task.ended
+    what: dict[str, Any] = {"name": launch.executor_id, "source": launch.source, "type": "CUSTOM"}
+    if launch.command is not None:
+        what = {"name": f"Command Executor (Task: {launch.task_id})", "source": launch.task_id}
     return {
         "id": launch.executor_id,
-        "name": name,
-        "source": "" if launch.command is not None else launch.source,
+        **what,
         "container": executor.container_id,
         "directory": str(executor.directory),
         "resources": _task_resources(executor.task),
         "role": "*",
-        "type": "CUSTOM",
         "tasks": [] if ended else shown,
         "queued_tasks": [],
         "completed_tasks": shown if ended else [],
