@@ -199,13 +199,13 @@ def test_another_master_learns_from_the_agents(
     back = subscribed(cluster, framework_id=scheduler.id)
     asked = {"tasks": [{"task_id": {"value": "t"}, "agent_id": offer["agent_id"]}]}
 
-    def ask() -> list[str]:
-        # There is no answer before the agent has come to the new master.
-        back.call("RECONCILE", reconcile=asked)
-        known: list[Json] = get(second, "/frameworks").json()["frameworks"]
-        return [one["state"] for framework in known for one in framework["tasks"]]
+    def known() -> list[str]:
+        frameworks: list[Json] = get(second, "/frameworks").json()["frameworks"]
+        return [one["state"] for framework in frameworks for one in framework["tasks"]]
 
-    wait_for(ask, lambda states: states == ["TASK_RUNNING"], "the task is known again")
+    back.call("RECONCILE", reconcile=asked)  # without an answer where the agent has not come yet
+    wait_for(known, lambda states: states == ["TASK_RUNNING"], "the task is known again")
+    back.call("RECONCILE", reconcile=asked)
     assert status(back, "t")["state"] == "TASK_RUNNING"
     go.touch()
     assert back.state("t", "TASK_FINISHED")["uuid"]
