@@ -53,7 +53,12 @@ def make_rootfs(root: Path, programs: Sequence[str] = PROGRAMS) -> None:
     (root / "usr/bin/sh").symlink_to("bash")
     sources += _add_python(root)
     linked = subprocess.run(["ldd", *sources], capture_output=True, text=True, check=False).stdout
-    for library in sorted(set(re.findall(r"(/\S+) \(0x", linked))):
+    libraries = set(re.findall(r"(/\S+) \(0x", linked))
+    # The C library loads it when a thread ends.
+    libraries |= {
+        re.sub(r"[^/]+$", "libgcc_s.so.1", path) for path in libraries if path.endswith("/libc.so.6")
+    }
+    for library in sorted(libraries):
         target = root / library.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(library).resolve(), target)

@@ -69,6 +69,8 @@ class ContainerSite(MesosSite):
         }
         super().__init__(directory, mesos, settings)
         self.host = host
+        self.software = directory / "software"
+        """A directory of the agents; jobs in the queues image and docker have it as /software."""
 
     def _configure(self, addresses: ClusterAddresses) -> None:
         super()._configure(addresses)
@@ -76,6 +78,11 @@ class ContainerSite(MesosSite):
         document = json.loads(self.config.read_text())
         (first,) = document["queues"]
         document["queues"] += [{**first, **queue} for queue in QUEUES]
+        self.software.mkdir(exist_ok=True)
+        volume = {"mode": "RO", "container_path": "/software", "host_path": str(self.software)}
+        for queue in document["queues"]:
+            if queue["name"] in ("image", "docker"):
+                queue["mesos"] = {"task": {"container": {"volumes": [volume]}}}
         self.config.write_text(json.dumps(document))
 
     def waits(self, job: Submission, why: str) -> None:

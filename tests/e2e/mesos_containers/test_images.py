@@ -51,6 +51,28 @@ def test_a_job_in_an_image_is_cancelled(site: ContainerSite, queue: str, directi
 
 
 @KINDS
+def test_a_directory_of_the_agent_is_in_the_container(site: ContainerSite, queue: str) -> None:
+    (site.software / "tool").write_text("a tool\n")
+    job = site.job(queue, "cat /software/tool; if echo more >>/software/tool; then exit 1; fi; exit 0")
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "App.stdout") == ["a tool"]
+    assert (site.software / "tool").read_text() == "a tool\n"
+
+
+def test_a_job_in_an_image_outlives_its_agent(site: ContainerSite) -> None:
+    go = site.software / "go"
+    job = site.job("image", "while [ ! -e /software/go ]; do sleep 0.05; done; echo done")
+    host = site.in_phase(job, "running")["host"]
+    (agent,) = [one for one in site.mesos.agents if one.ip == host]
+    agent.kill()
+    agent.start()
+    site.mesos.registered(len(site.mesos.agents))
+    go.touch()
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "App.stdout") == ["done"]
+
+
+@KINDS
 def test_all_nodes_of_a_job_are_in_the_image(site: ContainerSite, queue: str) -> None:
     rank = f"srun bash -c 'echo $SLURM_PROCID $SLURM_NODEID $(cat /{MARK})' | sort >ranks"
     job = site.job(queue, rank, "-N 2", "-n 2")
@@ -83,8 +105,9 @@ def test_what_docker_is_told(site: ContainerSite) -> None:
     assert options[options.index("--net") + 1] == "host"
     assert options[options.index("--entrypoint") + 1] == "/bin/sh"
     assert "--user=0:4321" in options
-    (volume,) = [options[at + 1] for at, option in enumerate(options) if option == "-v"]
-    assert volume.endswith(":/mnt/mesos/sandbox")
+    software, sandbox = [options[at + 1] for at, option in enumerate(options) if option == "-v"]
+    assert software == f"{site.software}:/software:ro"
+    assert sandbox.endswith(":/mnt/mesos/sandbox")
     assert secret not in str(calls)
     assert secret in lines(job.directory / "App.stdout")
 

@@ -33,7 +33,13 @@ def test_the_examples_are_valid() -> None:
     for block in blocks[1:]:
         document["queues"] += yaml.safe_load(block)
     settings = ProviderSettings.model_validate(document)
-    assert {queue.name for queue in settings.queues} == {"normal", "licensed", "tools", "gpu"}
+    assert {queue.name for queue in settings.queues} == {
+        "normal",
+        "licensed",
+        "tools",
+        "gpu",
+        "with_software",
+    }
     assert settings.clusters[0].kind == "mesos"
 
 
