@@ -154,9 +154,7 @@ class Fetcher:
             excluded=made.excluded,
             present=made.present,
             size=made.size,
-            has_nodes=made.has_nodes
-            or layout.NODES in {file.name for file in snapshot.files}
-            or layout.NODES in {link.name for link in snapshot.links},
+            has_nodes=made.has_nodes or _is_in_the_way(layout.NODES, snapshot),
         )
 
     def _run(
@@ -254,6 +252,12 @@ def _progress(transfer: Transfer) -> Progress:
         done,
         max(made.present_bytes + begun + made.bytes, done),
     )
+
+
+def _is_in_the_way(name: str, snapshot: Snapshot) -> bool:
+    """Whether the working directory had something called so that is no directory."""
+    others = (name for name, _ in snapshot.left_out)
+    return name in {*(file.name for file in snapshot.files), *(link.name for link in snapshot.links), *others}
 
 
 def _result(source: Source) -> WrapperResult | None:

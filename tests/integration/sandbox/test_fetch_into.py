@@ -128,6 +128,7 @@ def test_a_job_that_has_something_of_that_name(fetcher: Fetcher, source: TreeSou
     assert not taken()
     assert taken(Snapshot(2e9, files=(SentFile("nodes", 1, 1, 0o644),)))
     assert taken(Snapshot(2e9, links=(SentLink("nodes", "nodes2"),)))
+    assert taken(Snapshot(2e9, left_out=(("nodes", "the link leads nowhere"),)))
     (source.root / "nodes").mkdir()
     assert taken()
     assert not taken(Snapshot(2e9, directories=(SentDirectory("nodes", 0o755),)))
