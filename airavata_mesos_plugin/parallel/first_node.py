@@ -16,6 +16,12 @@ from .gang import Gang, Node, replace
 REASON = "reason"
 """Control file: why the job was ended before its script was over. The wrapper puts it into the result."""
 
+RESULT = "result"
+"""Control file: how the script ended, as the wrapper tells."""
+
+SHARED_RESULT = "shared_result"
+"""Control file: the path of a copy of the result, where there is one."""
+
 END_SECONDS = 60.0
 """How long the other nodes have to end what they run."""
 
@@ -61,14 +67,13 @@ class Watch:
                 error = "its program is gone"
             except (OSError, wire.Lost, wire.Forged) as failure:
                 refusals, error = 0, str(failure)
-            if self._end.is_set() and refusals:
-                return  # it ended by itself
             silent = time.monotonic() - self._heard
             if refusals >= _REFUSALS or silent > self._gang.silence_seconds:
                 self.trouble = error
                 self._lost.set()
                 return
-            self._end.wait(_RETRY_SECONDS)
+            if self._end.wait(_RETRY_SECONDS):
+                time.sleep(_LOOK_SECONDS)  # soon: all wait for this
 
     def _talk(self) -> None:
         connection = socket.create_connection((self.node.address, self.node.port), wire.HANDSHAKE_SECONDS)
@@ -97,6 +102,7 @@ class FirstNode:
         self._lost = threading.Event()
         self._watches = [Watch(gang, node, self._lost) for node in others]
         self._wrapper: Optional["subprocess.Popen[bytes]"] = None
+        self._ended_by_us = False
 
     def run(self, command: List[str], environment: Dict[str, str]) -> int:
         """The exit code of the wrapper, 128 + n if a signal ended it; by then the other nodes have ended."""
@@ -114,13 +120,33 @@ class FirstNode:
         deadline = time.monotonic() + END_SECONDS
         for watch in self._watches:
             watch.wait(max(0.0, deadline - time.monotonic()))
+        if not self._ended_by_us and self._lost.is_set():
+            # The script may have ended because of that, and have made nothing of it.
+            self._amend("node_lost=1\nreason={}\n".format(self._what_was_lost()))
         code = self._wrapper.returncode
         return 128 - code if code < 0 else code
 
     def forward(self, number: int, _frame: Optional[FrameType] = None) -> None:
         """Give a signal to the wrapper."""
+        self._ended_by_us = True
         if self._wrapper is not None and self._wrapper.poll() is None:
             os.kill(self._wrapper.pid, number)
+
+    def _amend(self, lines: str) -> None:
+        """Add to the result of the wrapper, if there is one."""
+        paths = [self._control / RESULT]
+        try:
+            copy = (self._control / SHARED_RESULT).read_text(encoding="utf-8", errors="surrogateescape")
+            paths.append(Path(copy.rstrip("\n")))
+        except OSError:
+            pass  # there is no copy
+        for path in paths:
+            try:
+                text, mode = path.read_text(encoding="utf-8", errors="surrogateescape"), path.stat().st_mode
+                replace(path, text + lines)
+                path.chmod(mode)
+            except OSError:
+                pass  # without a result the job does not count as completed
 
     def _what_was_lost(self) -> str:
         lost = ["{} ({})".format(watch.node.name, watch.trouble) for watch in self._watches if watch.trouble]

@@ -153,6 +153,32 @@ def test_the_loss_of_a_node_ends_the_job(jobs: list[Job], job_type: type[Job], t
     assert job.left() == []
 
 
+def test_a_script_that_makes_nothing_of_a_lost_node_has_not_ended_well(
+    jobs: list[Job], job_type: type[Job], tmp_path: Path
+) -> None:
+    copy = tmp_path / "the copy"
+    script = f"""
+    remote-start agent-2 'echo on >here; exec sleep 1000'
+    echo '{copy}' >.airavata-mesos/shared_result
+    echo exit_code=0 | tee .airavata-mesos/result >'{copy}'
+    """
+    job = job_type(tmp_path, script)
+    jobs.append(job)
+    job.start()
+    wait_for((job.sandboxes[0] / "here").exists, bool, "running")
+    first, second, _ = job.processes
+    first.send_signal(signal.SIGSTOP)  # the script is to end before the loss is noticed
+    second.kill()
+    (wrapper,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    state = Path(f"/proc/{wrapper}/stat")
+    wait_for(lambda: state.read_text().rpartition(")")[2].split()[0], "Z".__eq__, "the script's end")
+    first.send_signal(signal.SIGCONT)
+    assert job.wait() == [0, -signal.SIGKILL, 0]
+    told = "exit_code=0\nnode_lost=1\nreason=lost node agent-2 (its program is gone)\n"
+    assert job.text(".airavata-mesos/result") == copy.read_text() == told
+    assert job.left() == []
+
+
 def test_nodes_end_when_the_first_one_is_gone(jobs: list[Job], job_type: type[Job], tmp_path: Path) -> None:
     job = job_type(
         tmp_path, "remote-start agent-2 'exec sleep 1000' & echo on >here; exec sleep 1000", silence_seconds=3
