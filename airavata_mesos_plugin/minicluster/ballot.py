@@ -64,6 +64,16 @@ class ZooKeeperBallot:
             except TROUBLE as error:
                 raise OSError(f"cannot delete {node}: {error}") from error
 
+    def expire(self) -> None:
+        """See `masters.Ballot`."""
+        try:
+            twin = KazooClient(self._settings.zookeeper, client_id=self._connected().client_id)
+            twin.start(timeout=self._settings.zk_connection_timeout)
+            twin.stop()
+            twin.close()
+        except TROUBLE as error:
+            raise OSError(f"cannot end the session of the masters: {error}") from error
+
     def close(self) -> None:
         """See `masters.Ballot`."""
         client, self._client = self._client, None

@@ -32,6 +32,9 @@ class Ballot(Protocol):
     def withdraw(self, number: int) -> None:
         """Harmless when it is not announced."""
 
+    def expire(self) -> None:
+        """The announcements end as if their session had timed out, and are made anew."""
+
     def close(self) -> None:
         """All announcements end.  May be repeated."""
 
@@ -89,6 +92,11 @@ class Masters:
     async def fail_over(self) -> None:
         await self.vacate()
         await self.elect()
+
+    async def expire(self) -> None:
+        """ZooKeeper ends the session that announces the masters.  Harmless without one."""
+        if self._ballot is not None:
+            await asyncio.to_thread(self._ballot.expire)
 
     async def _announce(self, number: int) -> None:
         if self._ballot is not None:

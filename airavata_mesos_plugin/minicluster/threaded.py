@@ -129,6 +129,11 @@ class ThreadedCluster:
         """A Mesos master leads again.  Raises OSError."""
         self.run_async(lambda cluster: cluster.masters.elect())
 
+    def expire_masters(self) -> None:
+        """ZooKeeper ends the session that announces the masters, and they are announced anew. Raises
+        OSError."""
+        self.run_async(lambda cluster: cluster.masters.expire())
+
     def drain_agent(self, name: str) -> None:
         """Maintenance takes the tasks away.  Raises LookupError, and RuntimeError when nobody leads."""
 

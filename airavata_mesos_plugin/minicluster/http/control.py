@@ -106,7 +106,12 @@ class ControlHttp:
 
         async def act(order: Any) -> None:
             what = order.get("do") if isinstance(order, dict) else None
-            steps = {"fail-over": masters.fail_over, "vacate": masters.vacate, "elect": masters.elect}
+            steps = {
+                "fail-over": masters.fail_over,
+                "vacate": masters.vacate,
+                "elect": masters.elect,
+                "expire": masters.expire,
+            }
             if what not in steps:
                 raise BadOrder(
                     f'do must be one of fail-over, vacate, elect, as in {{"do": "elect"}}, not {what!r}'

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 
 from airavata_mesos_plugin.clock import SystemClock
 from airavata_mesos_plugin.config import ClusterSettings
@@ -129,16 +132,47 @@ def test_another_master_leads_while_a_job_runs(make: Callable[..., Road]) -> Non
     road.runs_to_its_end(waits)
 
 
-def test_the_leader_is_found_in_zookeeper(make: Callable[..., Road], tmp_path: Path) -> None:
-    with ensemble(tmp_path / "zookeeper") as servers:
-        road = make(masters=2, zookeeper=servers[0].address, mesos_path="/mesos", zk_session_timeout=60.0)
-        key = road.submit("runs")
-        road.comes_to(key, JobPhase.RUNNING)
-        before = road.scheduler.framework_id
-        road.cluster.fail_over_master()
-        wait_for(lambda: registered(road.cluster.master_urls[1]), lambda ids: before in ids, "with the other")
-        road.runs_to_its_end(key)
-        road.close()
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ensemble(tmp_path_factory.mktemp("zookeeper")) as servers:
+        yield servers[0].address
+
+
+def test_the_leader_is_found_in_zookeeper(make: Callable[..., Road], zookeeper: str) -> None:
+    road = make(masters=2, zookeeper=zookeeper, mesos_path="/found", zk_session_timeout=60.0)
+    key = road.submit("runs")
+    road.comes_to(key, JobPhase.RUNNING)
+    before = road.scheduler.framework_id
+    road.cluster.fail_over_master()
+    wait_for(lambda: registered(road.cluster.master_urls[1]), lambda ids: before in ids, "with the other")
+    road.runs_to_its_end(key)
+
+
+def test_masters_are_announced_again_when_their_session_was_lost(
+    make: Callable[..., Road], zookeeper: str
+) -> None:
+    road = make(masters=2, zookeeper=zookeeper, mesos_path="/again", zk_session_timeout=60.0)
+    client = KazooClient(zookeeper)
+    client.start(timeout=60)
+    try:
+
+        def announced() -> list[tuple[str, str]]:
+            try:
+                names = sorted(client.get_children("/again"))
+                return [(name, json.loads(client.get(f"/again/{name}")[0])["pid"]) for name in names]
+            except NoNodeError:  # gone in between
+                return []
+
+        before = announced()
+        assert [pid.partition("@")[2] for _, pid in before] == [
+            url.removeprefix("http://") for url in road.cluster.master_urls
+        ]
+        road.cluster.expire_masters()
+        after = wait_for(announced, lambda now: len(now) == 2 and now != before, "announced again")
+        assert [pid for _, pid in after] == [pid for _, pid in before]
+    finally:
+        client.stop()
+        client.close()
 
 
 def registered(master_url: str) -> list[str]:

@@ -226,6 +226,20 @@ def test_a_framework_that_does_not_come_back_is_removed_with_its_tasks(
     assert free.free == free.total
 
 
+def test_a_connection_that_ends_is_noticed_without_a_heartbeat(
+    start: Callable[..., ThreadedCluster], subscribed: Callable[..., Scheduler]
+) -> None:
+    cluster = start(heartbeat_interval=3600.0)
+    scheduler = subscribed(cluster)
+    scheduler.close()
+
+    def connected() -> list[bool]:
+        frameworks = get(cluster.master_url, "/frameworks").json()["frameworks"]
+        return [one["connected"] for one in frameworks if one["id"] == scheduler.id]
+
+    wait_for(connected, [False].__eq__, "noticed")
+
+
 def test_teardown_by_an_operator(
     start: Callable[..., ThreadedCluster], subscribed: Callable[..., Scheduler]
 ) -> None:
@@ -255,6 +269,7 @@ def test_aurora_and_frameworks_share_the_agents(
     offer = scheduler.offer()
     amounts = {one["name"]: one for one in offer["resources"]}
     assert amounts["cpus"]["scalar"] == {"value": 3.0}
+    scheduler.call("SUPPRESS")  # what is left, and what it gives back, is for Aurora
     three = scalars(cpus=3, mem=32)
     scheduler.launch(offer, {**task(offer, "t", wait), "resources": three})
     scheduler.state("t", "TASK_RUNNING")

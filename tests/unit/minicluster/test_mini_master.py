@@ -448,7 +448,7 @@ def test_an_update_is_sent_again_ever_later_until_it_is_acknowledged() -> None:
     assert len(lines.updates) == 0
 
 
-def test_what_was_not_acknowledged_comes_again_when_its_agent_is_back(desk: Desk) -> None:
+def test_what_was_not_acknowledged_comes_again_when_agent_or_framework_is_back(desk: Desk) -> None:
     agent = desk.agent("S0")
     framework = desk.subscribe()
     framework.launch(framework.offers()[0], "t", cpus=1)
@@ -463,6 +463,8 @@ def test_what_was_not_acknowledged_comes_again_when_its_agent_is_back(desk: Desk
     assert framework.updates() == []
     desk.master.agents["S0"] = agent
     desk.registry.agent_added("S0")
+    assert framework.updates() == [first]
+    framework = desk.subscribe(id={"value": framework.id})
     assert framework.updates() == [first]
     framework.call("ACKNOWLEDGE", acknowledge=acknowledge)
     assert len(desk.registry.updates) == 0
