@@ -19,7 +19,8 @@ void docker_options(void* made, const void* container, const void* command,
         "ndInfoERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESF_SF_RK"
         "6OptionINS1_9ResourcesEEbRKSG_ISt3mapISD_SD_St4lessISD_ESaISt4pairISE"
         "_SD_EEEERKSG_ISt6vectorINS_6DeviceESaISW_EEERKSG_INS1_8internal16Cont"
-        "ainerDNSInfoEERKSG_IN6google8protobuf3MapISD_NS1_12Value_ScalarEEEE");
+        "ainerDNSInfoEE"  // before 1.10 there were no limits
+        SINCE_10("RKSG_IN6google8protobuf3MapISD_NS1_12Value_ScalarEEEE"));
 void docker_run(void* future, const void* docker, const void* options,
                 const void* out, const void* err)
     asm("_ZNK6Docker3runERKNS_10RunOptionsERKN7process10Subprocess2IOES7_");
