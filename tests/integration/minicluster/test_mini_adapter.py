@@ -148,7 +148,7 @@ def test_the_leader_is_found_in_zookeeper(make: Callable[..., Road], zookeeper: 
     road.runs_to_its_end(key)
 
 
-def test_masters_are_announced_again_when_their_session_was_lost(
+def test_masters_are_announced_in_the_order_in_which_they_lead(
     make: Callable[..., Road], zookeeper: str
 ) -> None:
     road = make(masters=2, zookeeper=zookeeper, mesos_path="/again", zk_session_timeout=60.0)
@@ -170,6 +170,8 @@ def test_masters_are_announced_again_when_their_session_was_lost(
         road.cluster.expire_masters()
         after = wait_for(announced, lambda now: len(now) == 2 and now != before, "announced again")
         assert [pid for _, pid in after] == [pid for _, pid in before]
+        road.cluster.fail_over_master()
+        assert [pid for _, pid in announced()] == [pid for _, pid in reversed(before)]
     finally:
         client.stop()
         client.close()
