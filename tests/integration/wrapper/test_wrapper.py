@@ -311,6 +311,20 @@ def test_term_is_passed_on(tmp_path: Path) -> None:
     assert lines[1] == "got it"
 
 
+def test_a_script_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    """An executor that is gone: to the scheduler the job is lost, and may begin again elsewhere."""
+    sandbox = Sandbox(tmp_path, "#!/bin/bash\n: >up\nsleep 600\n")
+    starter = f"/bin/bash {sandbox.control}/run.sh & echo $! >wrapper; exec sleep 600"
+    executor = subprocess.Popen(["/bin/sh", "-c", starter], cwd=tmp_path)
+    STARTED.append(executor)
+    eventually((tmp_path / "up").exists)
+    executor.kill()
+    eventually((sandbox.control / "result").exists)
+    assert (sandbox.result.exit_code, sandbox.result.signal) == (143, 15)
+    wrapper = int(sandbox.text("wrapper"))
+    eventually(lambda: not alive(wrapper))
+
+
 def test_term_to_everybody_at_once(tmp_path: Path) -> None:
     """Some runners signal each process of the tree: the wrapper must not lose its clock by that."""
     script = "#!/bin/bash\ntrap 'echo asked' TERM\ntouch up\nwhile :; do sleep 0.1; done 2>/dev/null\n"
