@@ -27,8 +27,11 @@ printf 'ld.so-1.7.0\0\0\0\0\0glibc-ld.so.cache1.1\0\0\0\0\1\0\0\0' >"$directory/
 head -c 21 /dev/zero >>"$directory/cache"
 mount --bind "$directory/cache" /etc/ld.so.cache
 
-# It keeps a volume with those libraries below /var/run.
+# It keeps a volume with those libraries, and with NVIDIA's programs, below /var/run.
 mount -t tmpfs tmpfs /run
+mkdir "$directory/bin"
+printf '#!/bin/bash\necho a program of NVIDIA\n' >"$directory/bin/nvidia-smi"
+chmod 755 "$directory/bin/nvidia-smi"
 
-export LD_LIBRARY_PATH=$libraries STANDIN_GPUS=$count
+export LD_LIBRARY_PATH=$libraries STANDIN_GPUS=$count PATH="$directory/bin:$PATH"
 exec "$@"

@@ -33,6 +33,7 @@ CONFIG: Json = {
     "WorkingDir": "/srv",
     "Entrypoint": ["/bin/false"],
     "Cmd": None,
+    "Labels": {"com.nvidia.volumes.needed": "nvidia_driver"},
 }
 _LAYER = "a" * 64
 

@@ -72,6 +72,12 @@ def test_a_job_waits_for_a_gpu_and_gets_the_one_that_came_free(site: ContainerSi
     site.finished(jobs[0], "COMPLETE")
 
 
+def test_an_image_that_asks_for_it_has_the_programs_of_the_driver(site: ContainerSite) -> None:
+    job = site.job("gpu_image", "/usr/local/nvidia/bin/nvidia-smi")
+    site.finished(job, "COMPLETE")
+    assert lines(job.directory / "App.stdout") == ["a program of NVIDIA"]
+
+
 def test_more_gpus_than_any_node_has_are_refused(site: ContainerSite) -> None:
     script = JobScript(site.work(), "true", queue="gpu", directives=("#SBATCH --gpus=3",))
     answer = site.airavata.submit(script).answer
