@@ -275,11 +275,19 @@ class Agents:
         for task in self._tasks_of(slot):
             self._back(slot, task)
         self._end_unknown(slot)
+        for executor in slot.agent.executors.values():
+            if not executor.task.ended and executor.task.key not in self._master.active:
+                self._found(slot, executor.task)
         if self.others is not None:
-            for executor in slot.agent.executors.values():
-                if not executor.task.ended and executor.task.key not in self._master.active:
-                    self.others.task_found(executor.task)
             self.others.agent_added(agent_id)
+
+    def _found(self, slot: Slot, task: MesosTask) -> None:
+        """A task that a master does not know which was elected meanwhile."""
+        self._master.active[task.key] = task
+        if self._is_auroras(task):
+            slot.link.report(task)
+        elif self.others is not None:
+            self.others.task_found(task)
 
     def _back(self, slot: Slot, task: MesosTask) -> None:
         own = slot.agent.task(task.key)

@@ -211,6 +211,29 @@ def test_another_master_learns_from_the_agents(
     assert back.state("t", "TASK_FINISHED")["uuid"]
 
 
+def test_another_master_while_an_agent_is_cut_off(
+    start: Callable[..., ThreadedCluster], subscribed: Callable[..., Scheduler]
+) -> None:
+    cluster = start(partition_aware=True)
+    probe = Probe(cluster.scheduler_url)
+    stays = api.PartitionPolicy(reschedule=False)
+    probe.create(job("aurora", thermos(process("run", "sleep 600")), partitionPolicy=stays))
+    probe.wait("aurora", S.RUNNING)
+    scheduler = subscribed(cluster)
+    offer = launched(scheduler, "t", "sleep 600")
+    cluster.partition_agent("0")
+    probe.wait("aurora", S.PARTITIONED)
+    cluster.fail_over_master()
+    back = subscribed(cluster, framework_id=scheduler.id)
+    asked = {"tasks": [{"task_id": {"value": "t"}, "agent_id": offer["agent_id"]}]}
+    back.call("RECONCILE", reconcile=asked)
+    assert status(back, "t")["state"] == "TASK_UNREACHABLE"
+    cluster.return_agent("0")
+    back.call("RECONCILE", reconcile=asked)
+    assert status(back, "t")["state"] == "TASK_RUNNING"
+    probe.wait("aurora", S.RUNNING)
+
+
 def test_a_framework_that_does_not_come_back_is_removed_with_its_tasks(
     start: Callable[..., ThreadedCluster], subscribed: Callable[..., Scheduler]
 ) -> None:
