@@ -27,6 +27,7 @@ def test_a_node_that_is_cut_off_ends_the_job(make_hosts: HostsFactory) -> None:
         wait_for(hosts.at_work, [].__eq__, "no process left on any node")
     assert f"lost node {last.name.partition('.')[0]} (" in lost(other, other_job)
     assert f"node {first.name}: TASK_UNREACHABLE: its agent cannot be reached" in lost(one, first_job)
+    wait_for(lambda: states(other), {"idle", "down*"}.__eq__, "known to be down")
     waiting = submitted(other, "true")
     assert other.site.airavata.letters(waiting.job_id) == "PD", "for the node that is down"
     first.mend()
@@ -35,6 +36,11 @@ def test_a_node_that_is_cut_off_ends_the_job(make_hosts: HostsFactory) -> None:
     for hosts in (one, other):
         hosts.cluster.registered(3)
         hosts.nothing_left()
+
+
+def states(hosts: Hosts) -> set[str]:
+    """How `sinfo` says that the nodes are."""
+    return set(hosts.site.airavata.execute(f"{hosts.site.commands}/sinfo -h -N -o %t").stdout.split())
 
 
 def submitted(hosts: Hosts, command: str) -> Submission:
