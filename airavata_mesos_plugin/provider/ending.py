@@ -67,7 +67,7 @@ class Ending:
         elif spoiled and result is not None:
             reason = ""  # the script has done its work
         elif phase is JobPhase.FAILED and result is not None:
-            reason = result.reason or f"exit code {result.exit_code}"
+            reason = result.reason or _why_failed(result.exit_code, record.reason)
         elif phase is JobPhase.FAILED and (report is not None or self._told_by_staging(record)):
             reason = self._why_not_started(record)
         if trouble:
@@ -156,3 +156,9 @@ class Ending:
         # tar, which comes last, only says that what the download gave it was not whole.
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return "; ".join(lines[-STAGE_IN_LINES:])
+
+
+def _why_failed(exit_code: int, told: str) -> str:
+    if exit_code:
+        return f"exit code {exit_code}"
+    return f"the script ended with exit code 0, its task failed: {told}".removesuffix(": ")

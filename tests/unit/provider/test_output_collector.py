@@ -21,6 +21,7 @@ from airavata_mesos_plugin.sandbox.agent.files_api import FilesClient
 from airavata_mesos_plugin.sandbox.inputs.snapshot import Snapshot
 from airavata_mesos_plugin.sandbox.outputs.fetch import FetchReport, Progress
 from airavata_mesos_plugin.sandbox.outputs.rules import OutputRules
+from airavata_mesos_plugin.sandbox.result import WrapperResult
 from airavata_mesos_plugin.sandbox.tickets import Tickets
 from airavata_mesos_plugin.sandbox.user_files import UserFiles
 from airavata_mesos_plugin.schedulers.base import SandboxAddress, Scheduler
@@ -178,6 +179,24 @@ def test_what_came_is_kept(bench: Bench) -> None:
     assert told[0] == "left out file\\n0: too large"
     assert told[MOST_NOTES] == "20 more files left out"
     assert bench.provider.job(job_id).reason.endswith("40 files left out")
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("Command exited with status 134", ": Command exited with status 134"),
+        ("", ""),
+    ],
+)
+def test_a_task_that_failed_after_its_script_had_ended_well(bench: Bench, told: str, reason: str) -> None:
+    job_id = bench.ended()
+    bench.parts.ledger.annotate(job_id, outcome=JobPhase.FAILED, reason=told)
+    result = WrapperResult(exit_code=0, timed_out=False, started_at=1.0, ended_at=2.0)
+    bench.files.fetch.return_value = replace(REPORT, result=result)
+    bench.collect()
+    job = bench.provider.job(job_id)
+    assert (job.phase, job.exit_code) == (JobPhase.FAILED, 0)
+    assert job.reason == f"the script ended with exit code 0, its task failed{reason}"
 
 
 def test_what_could_be_saved_is_told(bench: Bench) -> None:
