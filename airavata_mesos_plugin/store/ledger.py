@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -25,8 +23,7 @@ from airavata_mesos_plugin.store.fetches import Fetches
 from airavata_mesos_plugin.store.gangs import Gangs
 from airavata_mesos_plugin.store.notes import Notes
 from airavata_mesos_plugin.store.outbox import Outbox
-from airavata_mesos_plugin.store.reader import LedgerReader
-from airavata_mesos_plugin.store.rows import SCHEMA, SCHEMA_VERSION
+from airavata_mesos_plugin.store.writer import LedgerWriter
 
 _CHANGEABLE = frozenset(
     [
@@ -73,27 +70,18 @@ _FORGOTTEN: dict[str, object] = {
 """What a new attempt does not take over from the one before."""
 
 
-class Ledger(LedgerReader):
+class Ledger(LedgerWriter):
     """The ledger in one file, made when it is not there. Safe to use from several threads.
 
     Raises LedgerError when the file cannot be opened, is damaged, or was made by a later release.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._prepare(path)
+        super().__init__(path, (Notes, Fetches, Gangs))
         self._clock = clock
-        self._writer = self._open()
-        self._shared: sqlite3.Cursor | None = None  # of the block under way, see `together`
         self.outbox = Outbox(self._reader, self._writing, clock)
         self.fetches = Fetches(self._reader, self._writing)
         self.gangs = Gangs(self._reader, self._writing)
-        try:
-            self._make_tables()
-        except BaseException:
-            self.close()
-            raise
-        (self.instance,) = self._writer.execute("SELECT instance FROM ledger").fetchone()
-        """A random word of this ledger, so that keys made by two ledgers never meet on one cluster."""
 
     def notes(self, owner: str) -> Notes:
         """What ``owner``, a scheduler of our own, keeps in the ledger."""
@@ -325,29 +313,6 @@ class Ledger(LedgerReader):
 
     # Inside
 
-    def _make_tables(self) -> None:
-        with self._writing() as cursor:
-            (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            self._check_version(version)
-            if version == 0:
-                for statement in SCHEMA.split(";"):
-                    cursor.execute(statement)
-                cursor.execute("INSERT INTO ledger (instance) VALUES (?)", (secrets.token_hex(4),))
-                cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for table in (Notes, Fetches, Gangs):
-                cursor.execute(table.schema)
-
-    def _connect(self) -> sqlite3.Connection:
-        self._path.touch(mode=0o600)  # job scripts are in it; SQLite's other files get the same mode
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
     @staticmethod
     def _insert(
         cursor: sqlite3.Cursor,
@@ -383,38 +348,6 @@ class Ledger(LedgerReader):
         if cursor.lastrowid is None:  # SQLite sets it on every insert
             raise LedgerError("no id for a new job")
         return cursor.lastrowid
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Cursor]:
-        with self._lock:
-            if self._shared is not None:
-                yield self._shared
-                return
-            cursor = self._writer.cursor()
-            try:
-                cursor.execute("BEGIN IMMEDIATE")
-                yield cursor
-                cursor.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise LedgerError(f"the job ledger {self._path} cannot be written: {error}") from error
-            finally:
-                if self._writer.in_transaction:
-                    self._writer.rollback()
-                cursor.close()
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Make all changes of the block one transaction: one wait for the disk instead of many.
-
-        Nothing of it is durable, or seen by readers, before the block ends; an error that leaves the
-        block undoes all of it. Other writers wait, so the block must not. Blocks may not be nested.
-        """
-        with self._lock, self._writing() as cursor:
-            self._shared = cursor
-            try:
-                yield
-            finally:
-                self._shared = None
 
     @staticmethod
     def _check(fields: Mapping[str, object]) -> None:
