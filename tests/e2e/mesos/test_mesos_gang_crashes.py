@@ -22,12 +22,15 @@ from tests.support.held_gangs import (
     hold_gang,
     holding_templates,
 )
-from tests.support.mesos_framework import PATIENT_AGENTS, executor_of
+from tests.support.mesos_framework import executor_of
 from tests.support.mesos_site import MesosSite, running_mesos_site
 from tests.support.processes import marked
 from tests.support.waiting import wait_for
 
 AGENTS, CPUS = 5, 6
+PATIENT = ("--executor_reregistration_timeout=12secs",)
+"""Flags of agents: many executors come back at once to one that is started again."""
+
 Gangs = Mapping[str, HeldGang]
 
 
@@ -41,10 +44,9 @@ def site(real_mesos_build: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         agents=AGENTS,
         zookeeper=True,
         resources=f"cpus:{CPUS};mem:8192;disk:8192",
-        agent_flags=PATIENT_AGENTS,
+        agent_flags=PATIENT,
     )
     with mesos:
-        mesos.replicated()
         keeper = {"hosts": [mesos.zookeeper_address], "mesos_path": "/mesos", "aurora_path": None}
         own = {"reservation_after_seconds": 1, "refuse_seconds": 1}
         settings = {
@@ -62,6 +64,7 @@ def end_daemon(site: MesosSite, _: Gangs) -> None:
 
 
 def end_leading_master(site: MesosSite, _: Gangs) -> None:
+    site.mesos.replicated()
     leader = site.mesos.leader()
     site.mesos.kill_master(leader)
     site.mesos.leader()
@@ -70,6 +73,7 @@ def end_leading_master(site: MesosSite, _: Gangs) -> None:
 
 def depose_leading_master(site: MesosSite, _: Gangs) -> None:
     """What ZooKeeper does to one whose session is over: another is elected, and this one ends itself."""
+    site.mesos.replicated()
     leader = site.mesos.leader()
     client = KazooClient(site.mesos.zookeeper_address)
     client.start()
