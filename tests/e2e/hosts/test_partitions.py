@@ -25,6 +25,13 @@ def runs(hosts: Hosts, name: str, count: int = 1) -> list[str]:
     return wait_for(lambda: list(lines(noted)), lambda found: len(found) == count, f"{count} runs of {name}")
 
 
+def runs_on(hosts: Hosts, name: str, job: Submission) -> str:
+    """The node where the job runs, once everybody knows that."""
+    wait_for(lambda: hosts.site.show(job)["native_state"], "TASK_RUNNING".__eq__, "running")
+    (node,) = runs(hosts, name)
+    return node
+
+
 def output(job: Submission) -> list[str]:
     return list(lines(job.directory / "App.stdout"))
 
@@ -33,7 +40,7 @@ def test_an_agent_that_is_cut_off_for_a_moment(make_hosts: HostsFactory) -> None
     """Nobody takes note, and what ended meanwhile is told when it is back."""
     hosts = make_hosts(agents=1, master_flags=())
     job = accepted(hosts, "go")
-    runs(hosts, "go")
+    runs_on(hosts, "go", job)
     (host,) = hosts.cluster.hosts
     host.cut()
     hosts.file("go").touch()
@@ -55,14 +62,18 @@ def test_an_agent_that_is_cut_off_until_the_master_gives_it_up(
     at_once = {"clusters": {"mesos": {"unreachable_seconds": 0}}}
     with another_site(tmp_path_factory, patient.cluster, at_once, 3) as hasty:
         again = accepted(hasty, "again", "#SBATCH --requeue")
-        (where,) = runs(hasty, "again")
+        where = runs_on(hasty, "again", again)
         host, _ = patient.node(where)
         there = f"#SBATCH -w {host.name}"
         gone = accepted(hasty, "gone", there)
         ends = accepted(patient, "ends", there, "#SBATCH --requeue")
         goes_on = accepted(patient, "goes-on", there)
-        for site, name in ((hasty, "gone"), (patient, "ends"), (patient, "goes-on")):
-            assert runs(site, name) == [where]
+        for site, name, job in (
+            (hasty, "gone", gone),
+            (patient, "ends", ends),
+            (patient, "goes-on", goes_on),
+        ):
+            assert runs_on(site, name, job) == where
 
         host.cut()
         patient.file("ends").touch()
@@ -94,8 +105,8 @@ def test_a_daemon_that_is_cut_off(make_hosts: HostsFactory) -> None:
     """What ended meanwhile is told when it is back, and what was submitted runs, once."""
     hosts = make_hosts(agents=1, master_flags=(), clusters={"call_timeout_seconds": 10})
     ends, goes_on = accepted(hosts, "ends"), accepted(hosts, "goes-on")
-    runs(hosts, "ends")
-    runs(hosts, "goes-on")
+    runs_on(hosts, "ends", ends)
+    runs_on(hosts, "goes-on", goes_on)
     hosts.submission.cut()
     later = accepted(hosts, "later")
     for name in ("ends", "later"):
