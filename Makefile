@@ -11,8 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_MPI := openmpi-bin libopenmpi-dev mpich libmpich-dev gcc libc6-dev
-APT_TEST := thrift-compiler openssh-server curl wget zookeeper iproute2 $(APT_REALMESOS) $(APT_MPI)
 APT_REALMESOS := g++ libc6-dev binutils libsvn1 libapr1 libcurl4 libssl3 zlib1g libsasl2-2 libsasl2-modules
+APT_TEST := thrift-compiler openssh-server curl wget zookeeper iproute2 $(APT_REALMESOS) $(APT_MPI)
 APT_BENCH := slurmctld slurmd slurm-client slurmdbd munge mariadb-server curl
 
 # Its dependency http-parser does not build on Python 3.11 and later, and is not needed (docs/mesos.md).
