@@ -88,6 +88,7 @@ class Masters:
             self._master.begin_anew(str(uuid.uuid4()))
             self._lead(self._order[0])
             self._reign.master_elected()
+            _LOG.info("master %s leads", self.urls[self._order[0]])
 
     async def fail_over(self) -> None:
         await self.vacate()
@@ -105,4 +106,3 @@ class Masters:
     def _lead(self, number: int) -> None:
         self.leading = number
         self._master.port = self.ports[number]
-        _LOG.info("master %s leads", self.urls[number])
