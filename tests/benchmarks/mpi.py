@@ -17,9 +17,9 @@ from pathlib import Path
 from tests.realmesos.build import build
 from tests.realmesos.cluster import RealMesosCluster
 from tests.support.mesos_site import running_mesos_site
+from tests.support.mini_site import running_mini_site
 
 from .measure import BenchmarkFailed, Figures, job_directory, print_table, run_process, wait_until
-from .mini_site import running_mini_site
 from .slurm_peer import SlurmPeer
 
 NODES = 3

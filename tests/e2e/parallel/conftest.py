@@ -7,26 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from airavata_mesos_plugin.minicluster.settings import AgentSettings
 from airavata_mesos_plugin.testing.compute_resource import ComputeResource
 from airavata_mesos_plugin.testing.embedded import EmbeddedCluster, roomy
+from tests.support.mini_site import agents
 
 AGENTS = 3
 QUEUE = {"max_nodes": 4, "disk_mb": 100, "default_memory_mb_per_cpu": 100, "gathering_seconds": 120}
-
-
-def agents(number: int, cpus: float = 4) -> tuple[AgentSettings, ...]:
-    """Agents that count as different hosts for constraints, though all are this machine."""
-    return tuple(
-        AgentSettings(
-            host="127.0.0.1",
-            cpus=cpus,
-            memory_mb=8192,
-            disk_mb=10_000,
-            attributes={"host": (f"agent-{one + 1}",)},
-        )
-        for one in range(number)
-    )
 
 
 class ParallelSite(ComputeResource):

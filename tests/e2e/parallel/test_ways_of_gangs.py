@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from airavata_mesos_plugin.testing.compute_resource import ComputeResource
-from airavata_mesos_plugin.testing.embedded import EmbeddedCluster, roomy
-from tests.e2e.parallel.conftest import QUEUE, ParallelSite, agents
+from tests.e2e.parallel.conftest import QUEUE, ParallelSite
+from tests.support.mini_site import running_mini_site
 from tests.support.ssh_agents import agents_sshd
 from tests.support.waiting import wait_for
 
 Settings = Mapping[str, Mapping[str, object]]
 
 
-@contextmanager
-def site_of(directory: Path, settings: Settings) -> Iterator[ComputeResource]:
-    with EmbeddedCluster(roomy(directory / "cluster", agents=agents(2), allow_fetcher=True)) as cluster:
-        merged = {**settings, "queues": {**QUEUE, **settings["queues"]}}
-        site = ComputeResource(directory, cluster, merged)
-        site.start()
-        try:
-            site.install()
-            yield site
-        finally:
-            site.stop()
+def site_of(directory: Path, settings: Settings) -> AbstractContextManager[ComputeResource]:
+    merged = {**settings, "queues": {**QUEUE, **settings["queues"]}}
+    return running_mini_site(directory, 2, merged, allow_fetcher=True)
 
 
 def fetcher(_directory: Path) -> Iterator[Settings]:
