@@ -17,7 +17,7 @@ from airavata_mesos_plugin.minicluster.frameworks.registry import Registry
 from airavata_mesos_plugin.minicluster.http.control import ControlHttp
 from airavata_mesos_plugin.minicluster.http.frameworks import FrameworksHttp
 from airavata_mesos_plugin.minicluster.http.master import MasterHttp
-from airavata_mesos_plugin.minicluster.http.operations import OperationsHttp
+from airavata_mesos_plugin.minicluster.http.master_calls import MasterCallsHttp
 from airavata_mesos_plugin.minicluster.http.scheduler import SchedulerHttp
 from airavata_mesos_plugin.minicluster.http.security import Security, accounts_of, read_ini
 from airavata_mesos_plugin.minicluster.http.server import Routes, Server
@@ -139,7 +139,7 @@ class MiniCluster:
         settings = self.settings
         calls = Calls(self.clock, self.frameworks, self.master, self.agents, switch_user=settings.switch_user)
         api = FrameworksHttp(self.frameworks, calls, self.faults, settings.max_request_bytes)
-        operations = OperationsHttp(self.master, self.frameworks, self.agents)
+        operations = MasterCallsHttp(self.master, self.frameworks, self.agents)
         ports = []
         for number in range(settings.masters):
             door = MasterHttp(self.master, number, self.masters)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from airavata_mesos_plugin.minicluster.http.agent_calls import AgentCallsHttp
 from airavata_mesos_plugin.minicluster.http.files import FilesHttp
-from airavata_mesos_plugin.minicluster.http.operator import OperatorHttp
 from airavata_mesos_plugin.minicluster.http.server import (
     READ,
     Routes,
@@ -33,7 +33,7 @@ class AgentHttp:
             "/state": (READ, self._state),
             "/slave(1)/state": (READ, self._state),
             **files.routes(),
-            **OperatorHttp(files, self._start_time).routes(),
+            **AgentCallsHttp(files, self._start_time).routes(),
         }
 
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:

@@ -38,7 +38,7 @@ class _Bad(Exception):
         self.text = text
 
 
-class OperationsHttp:
+class MasterCallsHttp:
     def __init__(self, master: Master, registry: Registry, agents: Agents) -> None:
         self._master = master
         self._registry = registry

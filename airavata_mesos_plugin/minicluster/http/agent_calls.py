@@ -30,7 +30,7 @@ _FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
 _CALLS = (*_FIELDS, "GET_HEALTH", "GET_VERSION")
 
 
-class OperatorHttp:
+class AgentCallsHttp:
     """JSON only."""
 
     def __init__(self, files_http: FilesHttp, start_time: float) -> None:
