@@ -56,7 +56,9 @@ def test_a_cable_that_is_pulled_out(network: Network) -> None:
 def reached(host: Host, address: str) -> bool:
     """Whether that address answers, if only that nobody listens there."""
     ask = f"import socket; s = socket.socket(); s.settimeout(2); print(s.connect_ex(('{address}', 9)))"
-    return host.run(sys.executable, "-c", ask) == f"{errno.ECONNREFUSED}\n"
+    # A virtual environment may lie in /tmp, of which the host has its own.
+    python = str(Path(sys.executable).resolve())
+    return host.run(python, "-I", "-c", ask) == f"{errno.ECONNREFUSED}\n"
 
 
 def test_a_test_run_that_is_killed_leaves_nothing(own_hosts: bool, tmp_path: Path) -> None:
