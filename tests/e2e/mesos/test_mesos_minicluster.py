@@ -9,7 +9,8 @@ import pytest
 from airavata_mesos_plugin.testing.airavata_script import JobScript
 from airavata_mesos_plugin.testing.compute_resource import ComputeResource
 from airavata_mesos_plugin.testing.embedded import EmbeddedCluster
-from tests.e2e.parallel.conftest import AGENTS, QUEUE, agents
+from tests.e2e.parallel.conftest import AGENTS, QUEUE
+from tests.support.mini_site import agents
 from tests.support.site import lines
 from tests.support.waiting import wait_for
 
