@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ ALICE, BOB = 5001, 5002
 
 
 @pytest.fixture
-def provider(tmp_path: Path, mocker: MockerFixture) -> Provider:
+def provider(tmp_path: Path, mocker: MockerFixture) -> Iterator[Provider]:
     clock = ManualClock()
     settings = embedded_settings()
     parts = parts_of(
@@ -33,7 +34,8 @@ def provider(tmp_path: Path, mocker: MockerFixture) -> Provider:
         files=mocker.create_autospec(FilesClient, instance=True),
         fetcher=mocker.create_autospec(Fetcher, instance=True),
     )
-    return Provider(parts)
+    yield Provider(parts)
+    parts.ledger.close()
 
 
 def submit(provider: Provider, directory: Path, user: str, uid: int) -> int:
