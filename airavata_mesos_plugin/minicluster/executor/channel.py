@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from abc import ABC, abstractmethod
 
 KILLED = "Instructed to kill task."
 SHUT_DOWN = "Told to shut down executor."
@@ -22,7 +23,7 @@ class FetchFailed(Exception):
     """The text is what Mesos says of it."""
 
 
-class Channel:
+class Channel(ABC):
     """One task. `launch` is the agent's message, `channel` the stream to the agent (one JSON object a line,
     both ways), `run_dir` the directory of this executor run."""
 
@@ -38,9 +39,9 @@ class Channel:
         self.terminated = False  # set by the handler of SIGTERM
         self.abandoned = False  # set when the guardian process is gone
 
+    @abstractmethod
     def run(self) -> None:
         """Run to the end and report it.  Raises AgentGone when the agent's end of the channel closed."""
-        raise NotImplementedError
 
     def _fetch(self) -> bool:
         """In Mesos this happens before there is an executor. False when the task was to end meanwhile.

@@ -11,9 +11,9 @@ import argparse
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,12 @@ def stop(state: State, arguments: list[str]) -> int:
     parser.add_argument("-t", type=float, default=10.0)
     parser.add_argument("name")
     chosen = parser.parse_args(arguments)
-    _signal(state, chosen.name, signal.SIGTERM)
-    end = time.monotonic() + chosen.t
-    while _runs(state, chosen.name) and time.monotonic() < end:
-        time.sleep(0.05)
-    _signal(state, chosen.name, signal.SIGKILL)
+    pid = (state.container(chosen.name) or {}).get("pid")
+    if pid:
+        with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(pid), "rb", 0) as process:
+            signal.pidfd_send_signal(process.fileno(), signal.SIGTERM)
+            if not select.select([process], [], [], chosen.t)[0]:
+                signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
     return 0
 
 
@@ -161,10 +162,6 @@ def run(state: State, arguments: list[str]) -> int:
     _, status = os.waitpid(pid, 0)
     state.keep(chosen.name, {"pid": 0, **known})
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-
-
-def _runs(state: State, name: str) -> bool:
-    return bool((state.container(name) or {}).get("pid"))
 
 
 def _signal(state: State, name: str, number: int) -> None:
