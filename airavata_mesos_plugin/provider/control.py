@@ -46,13 +46,14 @@ class Control:
         Raises NotFound, Refused for another account's job or an administrator's hold, and InvalidRequest
         for a job that is over.
         """
-        record = self._own(job_id, uid)
-        if record.phase.final:
-            raise InvalidRequest(f"job {job_id} is over")
-        if record.held is Hold.ADMIN and uid != 0:
-            raise Refused(f"job {job_id} is held by an administrator")
-        # The reason stays until `Eligibility` has looked at what else may keep the job back.
-        self._parts.ledger.annotate(job_id, held=None)
+        with self._parts.ledger.together():  # an administrator may hold it meanwhile
+            record = self._own(job_id, uid)
+            if record.phase.final:
+                raise InvalidRequest(f"job {job_id} is over")
+            if record.held is Hold.ADMIN and uid != 0:
+                raise Refused(f"job {job_id} is held by an administrator")
+            # The reason stays until `Eligibility` has looked at what else may keep the job back.
+            self._parts.ledger.annotate(job_id, held=None)
         self.wake(record)
 
     def amend(self, job_id: int, uid: int, request: JobRequest, reason: str) -> None:
@@ -82,13 +83,14 @@ class Control:
         Raises NotFound, Refused for another account's job, and InvalidRequest for one that was sent to a
         scheduler already.
         """
-        record = self._own(job_id, uid)
-        if record.phase is not JobPhase.ACCEPTED:
-            raise InvalidRequest(f"job {job_id} was submitted to {record.cluster} already")
-        fields: dict[str, object] = {"begin_at": begin_at}
-        if begin_at is not None and begin_at > self._parts.clock.now() and not record.wait_reason:
-            fields["wait_reason"] = "BeginTime"
-        self._parts.ledger.annotate(job_id, **fields)
+        with self._parts.ledger.together():  # it may be submitted meanwhile
+            record = self._own(job_id, uid)
+            if record.phase is not JobPhase.ACCEPTED:
+                raise InvalidRequest(f"job {job_id} was submitted to {record.cluster} already")
+            fields: dict[str, object] = {"begin_at": begin_at}
+            if begin_at is not None and begin_at > self._parts.clock.now() and not record.wait_reason:
+                fields["wait_reason"] = "BeginTime"
+            self._parts.ledger.annotate(job_id, **fields)
         self.wake(record)
 
     def requeue(self, job_id: int, by: str, uid: int, *, hold: bool = False) -> None:
@@ -98,24 +100,23 @@ class Control:
         Raises NotFound, Refused for another account's job, and InvalidRequest for a job that waits, that
         must not be started again, or whose working directory cannot be read.
         """
-        record = self._own(job_id, uid)
-        if record.request.requeue is False:
-            raise InvalidRequest(f"job {job_id} was submitted with --no-requeue")
-        if record.phase.final:
+        ledger = self._parts.ledger
+        with ledger.together():  # one that ends meanwhile begins again as such
+            record = self._own(job_id, uid)
+            if record.request.requeue is False:
+                raise InvalidRequest(f"job {job_id} was submitted with --no-requeue")
+            running = record.phase in (JobPhase.RUNNING, JobPhase.FETCHING)
+            if running and record.requeue_requested_at is None:
+                fields: dict[str, object] = {"held": Hold.USER} if hold else {}
+                now = self._parts.clock.now()
+                ledger.annotate(job_id, requeue_requested_at=now, requeue_requested_by=by, **fields)
+                ledger.note(job_id, source="scontrol", reason=f"requeue requested by {by}")
+        if running:
+            self.wake(record)
+        elif record.phase.final:
             self.begin_again(
                 record, state_of(record), "scontrol", f"requeued by {by}", held=Hold.USER if hold else None
             )
-        elif record.phase in (JobPhase.RUNNING, JobPhase.FETCHING):
-            if record.requeue_requested_at is None:
-                now = self._parts.clock.now()
-                self._parts.ledger.annotate(
-                    job_id,
-                    requeue_requested_at=now,
-                    requeue_requested_by=by,
-                    **({"held": Hold.USER} if hold else {}),
-                )
-                self._parts.ledger.note(job_id, source="scontrol", reason=f"requeue requested by {by}")
-            self._parts.views[record.cluster].wake.set()
         else:
             raise InvalidRequest(f"job {job_id} is waiting to be started")
 

@@ -136,11 +136,20 @@ class Monitor:
         Those that cannot be ended now are left to the next call; raises what the scheduler does.
         """
         others = self._others[cluster]
-        while others:
-            (result,) = self._parts.schedulers[cluster].cancel([others[0]], "the job is over")
-            key = others.popleft()
-            if result.error is not None:
-                log.warning("%s is over; its other nodes are not ended yet: %s", key, result.error)
+        keys = [others.popleft() for _ in range(len(others))]
+        if not keys:
+            return
+        try:
+            results = self._parts.schedulers[cluster].cancel(keys, "the job is over")
+        except AiravataMesosError:
+            others.extend(keys)
+            raise
+        for result in results:
+            if result.error is None:
+                continue
+            log.warning("%s is over; its other nodes are not ended yet: %s", result.key, result.error)
+            if result.error.transient:
+                others.append(result.key)
 
     def _send_cancels(self, cluster: str, records: list[JobRecord]) -> None:
         parts = self._parts

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from airavata_mesos_plugin.clock import ManualClock
-from airavata_mesos_plugin.errors import NotFound, Unreachable
+from airavata_mesos_plugin.errors import InvalidRequest, NotFound, Refused, Unreachable
 from airavata_mesos_plugin.jobs import Hold, JobPhase
+from airavata_mesos_plugin.schedulers.base import CallResult
 from airavata_mesos_plugin.testing.scripted import Look, ScriptedScheduler
 from airavata_mesos_plugin.testing.stage import ProviderStage
 from tests.unit.provider.test_gangs import QUEUE, MakeProvider, queued, says
@@ -60,6 +61,14 @@ def came(stage: ProviderStage, job_id: int, number: int, **changes: object) -> d
         return says(stage, job_id, number, **changes)
     except NotFound:
         return None
+
+
+def settled(stage: ProviderStage, scheduler: ScriptedScheduler) -> int:
+    """A job that runs on two nodes."""
+    job_id = queued(stage, scheduler, nodes=2)
+    says(stage, job_id, 0)
+    says(stage, job_id, 1)
+    return job_id
 
 
 def starts(stage: ProviderStage, job_id: int) -> int:
@@ -202,6 +211,44 @@ def test_a_job_that_has_just_begun_is_held_but_not_taken_back(
     stage.provider.control.hold(job_id, os.geteuid())
     record = stage.job(job_id)
     assert (record.phase, record.held, record.requeue_requested_at) == (JobPhase.RUNNING, Hold.USER, None)
+
+
+def test_a_job_that_has_just_ended_begins_again_at_once(
+    stage: ProviderStage, scripted_scheduler: ScriptedScheduler, before_writing: Callable[..., None]
+) -> None:
+    job_id = queued(stage, scripted_scheduler, nodes=1)
+    scripted_scheduler.job_goes(stage.job(job_id).key, "RUNNING")
+    stage.wait_for_phase(job_id, JobPhase.RUNNING)
+
+    def end() -> None:
+        scripted_scheduler.job_goes(stage.job(job_id).key, "FINISHED")
+        stage.wait_for_phase(job_id, JobPhase.COMPLETED)
+
+    before_writing(end)
+    stage.provider.control.requeue(job_id, "alice", os.geteuid())
+    record = stage.job(job_id)
+    assert (record.phase, record.attempt, record.requeue_requested_at) == (JobPhase.ACCEPTED, 2, None)
+
+
+def test_a_hold_by_an_administrator_is_not_undone(
+    stage: ProviderStage, before_writing: Callable[..., None]
+) -> None:
+    job_id = stage.submit(uid=4711)
+    stage.ledger.annotate(job_id, held=Hold.USER)
+    before_writing(lambda: stage.ledger.annotate(job_id, held=Hold.ADMIN))
+    with pytest.raises(Refused, match="held by an administrator"):
+        stage.provider.control.release(job_id, 4711)
+    assert stage.job(job_id).held is Hold.ADMIN
+
+
+def test_a_job_that_was_just_submitted_is_not_put_off(
+    stage: ProviderStage, before_writing: Callable[..., None]
+) -> None:
+    job_id = stage.submit()
+    before_writing(lambda: stage.ledger.advance(job_id, JobPhase.SUBMITTING, source="test"))
+    with pytest.raises(InvalidRequest, match="already"):
+        stage.provider.control.put_off(job_id, os.geteuid(), stage.parts.clock.now() + 60)
+    assert stage.job(job_id).begin_at is None
 
 
 def test_either_the_job_runs_or_its_nodes_are_given_back(
@@ -370,3 +417,33 @@ def test_other_nodes_that_cannot_be_ended_now_are_ended_later(
     look(stage)
     look(stage)
     assert cancel.call_count == 2
+
+
+def test_other_nodes_of_several_jobs_are_ended_in_one_call(
+    stage: ProviderStage, scripted_scheduler: ScriptedScheduler
+) -> None:
+    ids = [settled(stage, scripted_scheduler) for _ in range(3)]
+    keys = [stage.job(job_id).key for job_id in ids]
+    for key in keys:
+        scripted_scheduler.job_goes(key, "FINISHED")
+    look(stage)
+    (call,) = scripted_scheduler.mock.cancel.call_args_list
+    assert sorted(call.args[0], key=str) == sorted(keys, key=str)
+
+
+def test_a_job_whose_other_nodes_are_not_ended_is_asked_for_again_alone(
+    stage: ProviderStage, scripted_scheduler: ScriptedScheduler
+) -> None:
+    first, second = (stage.job(settled(stage, scripted_scheduler)).key for _ in range(2))
+    cancel = scripted_scheduler.mock.cancel
+    works = cancel.side_effect
+    cancel.side_effect = lambda keys, _: [
+        CallResult(key, Unreachable("no route") if key == second else None) for key in keys
+    ]
+    for key in (first, second):
+        scripted_scheduler.job_goes(key, "FINISHED")
+    look(stage)
+    cancel.side_effect = works
+    look(stage)
+    look(stage)
+    assert [set(call.args[0]) for call in cancel.call_args_list] == [{first, second}, {second}]
